@@ -1,0 +1,1 @@
+"""Client: the robot's side: push a session, and read it back."""

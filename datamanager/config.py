@@ -1,0 +1,198 @@
+"""The settings: the one place that reads the environment, once, into a frozen tree.
+
+Every field is one variable, `DATAMANAGER_` + its section (but for `serve`-wide ones) + its name in capitals; its
+metadata says what it means. `SETTINGS` lists them all, for the README's table and the test that holds both together.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+from datamanager.errors import ConfigError
+
+__all__ = ["SETTINGS", "Config", "Setting", "load_config"]
+
+_MB = 1024 * 1024
+T = TypeVar("T")
+
+
+def _setting(default: T, variable: str, about: str, *, least: float | None = None, most: float | None = None) -> T:
+    meta = {"variable": f"DATAMANAGER_{variable}", "about": about, "least": least, "most": most}
+    return field(default=default, metadata=meta)  # type: ignore[no-any-return]  # dataclasses type a field as its value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MongoConfig:
+    """Where MongoDB is."""
+
+    url: str = _setting("mongodb://127.0.0.1:27017", "MONGO_URL", "address of MongoDB (server 6.0 or newer)")
+    database: str = _setting("datamanager", "MONGO_DATABASE", "database that holds everything")
+    timeout_s: float = _setting(
+        10.0, "MONGO_TIMEOUT_S", "how long one call may take before it is tried again", least=0.5
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Config:
+    """Where the bytes go."""
+
+    endpoint: str = _setting("http://127.0.0.1:8333", "S3_ENDPOINT", "address of the S3 server")
+    public_endpoint: str = _setting(
+        "", "S3_PUBLIC_ENDPOINT", "address that pre-signed URLs name, when readers reach S3 by another one"
+    )
+    bucket: str = _setting("datamanager", "S3_BUCKET", "bucket that holds everything; made when it is not there")
+    region: str = _setting("us-east-1", "S3_REGION", "region named in signatures")
+    access_key: str = _setting("", "S3_ACCESS_KEY", "access key")
+    secret_key: str = _setting("", "S3_SECRET_KEY", "secret key")
+    timeout_s: float = _setting(30.0, "S3_TIMEOUT_S", "how long one call may take before it is tried again", least=0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisConfig:
+    """Where Redis is."""
+
+    url: str = _setting("redis://127.0.0.1:6379/0", "REDIS_URL", "address of Redis (server 6.2 or newer)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """The HTTP and WebSocket server."""
+
+    host: str = _setting("127.0.0.1", "HOST", "address that `serve` listens on")
+    port: int = _setting(8080, "PORT", "port that `serve` listens on; 0 takes a free one", least=0, most=65535)
+    url_ttl_s: int = _setting(3600, "URL_TTL_S", "how long a pre-signed URL is good for", least=1, most=604800)
+    log_level: str = _setting("info", "LOG_LEVEL", "debug, info, warning or error")
+    log_format: str = _setting("console", "LOG_FORMAT", "console or json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestConfig:
+    """What a sender may do, and how much is held before it is durable."""
+
+    window: int = _setting(4096, "WINDOW", "messages one connection may have un-acked", least=1)
+    window_bytes: int = _setting(16 * _MB, "WINDOW_BYTES", "bytes one connection may have un-acked", least=1024)
+    max_pending_bytes: int = _setting(
+        128 * _MB, "MAX_PENDING_BYTES", "bytes that all connections of a process may have un-acked", least=_MB
+    )
+    max_message_bytes: int = _setting(32 * _MB, "MAX_MESSAGE_BYTES", "largest single message", least=1024)
+    max_depth: int = _setting(64, "MAX_DEPTH", "deepest nesting of a payload", least=1, most=500)
+    max_channels: int = _setting(8192, "MAX_CHANNELS", "most channels of one time_series stream", least=1)
+    max_streams: int = _setting(4096, "MAX_STREAMS", "most streams of one session", least=1)
+    max_batch_messages: int = _setting(100_000, "MAX_BATCH_MESSAGES", "most messages in one batch", least=1)
+    flush_interval_s: float = _setting(
+        1.0, "FLUSH_INTERVAL_S", "a sample waits at most this long for its block to be written", least=0.005, most=1.0
+    )
+    block_bytes: int = _setting(100_000, "BLOCK_BYTES", "a block this large is written at once", least=1000)
+    max_block_bytes: int = _setting(4_000_000, "MAX_BLOCK_BYTES", "the largest block", least=1000, most=4_000_000)
+    message_timeout_s: float = _setting(
+        60.0, "MESSAGE_TIMEOUT_S", "a message that has begun to arrive over HTTP must be whole by then", least=0.1
+    )
+    dead_letter_bytes: int = _setting(65536, "DEAD_LETTER_BYTES", "bytes kept of one refused message", least=0)
+    dead_letters_per_session: int = _setting(
+        1000, "DEAD_LETTERS_PER_SESSION", "refused messages kept of one session", least=0
+    )
+    dead_letter_ttl_s: int = _setting(30 * 86400, "DEAD_LETTER_TTL_S", "how long dead letters are kept", least=60)
+    clock_ahead_s: float = _setting(
+        300.0, "CLOCK_AHEAD_S", "a time further ahead of the server's clock flags the session `clock_ahead`", least=0
+    )
+    image_max_pixels: int = _setting(100_000_000, "IMAGE_MAX_PIXELS", "largest picture that is taken", least=1)
+    cloud_max_points: int = _setting(20_000_000, "CLOUD_MAX_POINTS", "largest point cloud that is taken", least=1)
+    s3_concurrency: int = _setting(16, "S3_CONCURRENCY", "originals written to S3 at the same time", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackConfig:
+    """What a reader may ask for."""
+
+    max_points: int = _setting(100_000, "MAX_POINTS", "most buckets that `max_points` may ask for", least=1)
+    page_limit: int = _setting(1000, "PAGE_LIMIT", "most items of one page", least=1)
+    tier_wait_s: float = _setting(2.0, "TIER_WAIT_S", "how long a request waits for a tier made on demand", least=0)
+    viewer_queue: int = _setting(
+        1024, "VIEWER_QUEUE", "messages waiting for one live viewer before old ones go", least=1
+    )
+    cache_ttl_s: int = _setting(600, "CACHE_TTL_S", "how long an answer stays in Redis", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What the worker makes, and how hard it works."""
+
+    concurrency: int = _setting(2, "WORKER_CONCURRENCY", "jobs one worker runs at the same time", least=1)
+    thumbnails_per_s: float = _setting(
+        1.0, "THUMBNAILS_PER_S", "tiers made ahead of time per stream and second; others on demand", least=0
+    )
+    job_retries: int = _setting(5, "JOB_RETRIES", "tries of a job before it is a dead letter", least=1)
+    job_timeout_s: float = _setting(60.0, "JOB_TIMEOUT_S", "a job unfinished after this is taken over", least=1)
+    sweep_interval_s: float = _setting(10.0, "SWEEP_INTERVAL_S", "how often lost jobs are looked for", least=0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything."""
+
+    mongo: MongoConfig = field(default_factory=MongoConfig)
+    s3: S3Config = field(default_factory=S3Config)
+    redis: RedisConfig = field(default_factory=RedisConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    playback: PlaybackConfig = field(default_factory=PlaybackConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting, for the README's table."""
+
+    variable: str
+    default: object
+    about: str
+
+
+def _sections() -> dict[str, type[Any]]:
+    return get_type_hints(Config)
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(f.metadata["variable"], f.default, f.metadata["about"])
+    for section in _sections().values()
+    for f in dataclasses.fields(section)
+)
+
+
+def load_config(environ: Mapping[str, str] | None = None) -> Config:
+    """Reads the environment into a `Config`.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of bounds, or a `DATAMANAGER_` variable is unknown.
+    """
+    environ = os.environ if environ is None else environ
+    known = {setting.variable for setting in SETTINGS}
+    for variable in environ:
+        if variable.startswith("DATAMANAGER_") and variable not in known:
+            raise ConfigError(f"{variable} is no setting; see the README's table")
+    return Config(**{name: _read_section(section, environ) for name, section in _sections().items()})
+
+
+def _read_section(section: type[T], environ: Mapping[str, str]) -> T:
+    hints = get_type_hints(section)
+    found: dict[str, object] = {}
+    for f in dataclasses.fields(section):  # type: ignore[arg-type]  # only called with our dataclasses
+        text = environ.get(f.metadata["variable"])
+        if text is not None:
+            found[f.name] = _parse(text, hints[f.name], f.metadata)
+    return section(**found)
+
+
+def _parse(text: str, kind: type[Any], meta: Mapping[str, Any]) -> object:
+    try:
+        value = kind(text)
+    except ValueError as exc:
+        raise ConfigError(f"{meta['variable']}={text!r} is not of type {kind.__name__}: {meta['about']}") from exc
+    if kind is not str:
+        if value != value or (meta["least"] is not None and value < meta["least"]):  # noqa: PLR0124  # NaN
+            raise ConfigError(f"{meta['variable']}={text!r} must be at least {meta['least']}")
+        if meta["most"] is not None and value > meta["most"]:
+            raise ConfigError(f"{meta['variable']}={text!r} must be at most {meta['most']}")
+    return value

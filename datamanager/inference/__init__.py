@@ -1,0 +1,1 @@
+"""Inference: models that enrich what comes in."""

@@ -1,0 +1,1 @@
+"""Ingest: takes in what robots send, and acknowledges what is durable."""

@@ -1,0 +1,1 @@
+"""Local: MongoDB, S3 and Redis as child processes on this machine."""

@@ -1,0 +1,80 @@
+"""Logs and metrics: one way to log, and one catalogue of every metric with its unit and meaning."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from datamanager.errors import ConfigError
+
+__all__ = ["METRICS", "configure_logging", "get_logger"]
+
+_LEVELS = ("debug", "info", "warning", "error")
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Sets up structured logging to stderr.
+
+    Args:
+        level: debug, info, warning or error.
+        log_format: `console` for people, `json` for machines.
+
+    Raises:
+        ConfigError: either word is none of these.
+    """
+    if level not in _LEVELS:
+        raise ConfigError(f"DATAMANAGER_LOG_LEVEL={level!r} must be one of {', '.join(_LEVELS)}")
+    if log_format not in ("console", "json"):
+        raise ConfigError(f"DATAMANAGER_LOG_FORMAT={log_format!r} must be console or json")
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    """The logger of one module."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)
+    return logger
+
+
+class _Metrics:
+    """The catalogue. Names end in their unit."""
+
+    def __init__(self) -> None:
+        self.messages = Counter("datamanager_messages_total", "Data messages taken in, by kind", ["kind"])
+        self.rejects = Counter("datamanager_rejects_total", "Messages refused, by reject code", ["code"])
+        self.samples = Counter("datamanager_samples_total", "Samples made durable")
+        self.ingest_bytes = Counter("datamanager_ingest_bytes_total", "Bytes received from senders")
+        self.pending_bytes = Gauge("datamanager_pending_bytes", "Bytes received and not yet durable")
+        self.connections = Gauge("datamanager_connections", "Open sockets, by use", ["use"])
+        self.ack_s = Histogram("datamanager_ack_seconds", "From a message's arrival to durable", buckets=_LATENCY_S)
+        self.commit_s = Histogram(
+            "datamanager_commit_seconds", "One durable write, by store", ["store"], buckets=_LATENCY_S
+        )
+        self.commit_retries = Counter("datamanager_commit_retries_total", "Durable writes tried again", ["store"])
+        self.live_dropped = Counter("datamanager_live_dropped_total", "Live messages a slow viewer did not get")
+        self.jobs = Counter("datamanager_jobs_total", "Jobs finished, by kind and outcome", ["kind", "outcome"])
+        self.job_s = Histogram("datamanager_job_seconds", "One job, by kind", ["kind"], buckets=_LATENCY_S)
+        self.request_s = Histogram(
+            "datamanager_request_seconds", "One HTTP request until its answer begins", ["route"], buckets=_LATENCY_S
+        )
+        self.cache = Counter("datamanager_cache_total", "Look-ups in Redis, by cache and outcome", ["cache", "outcome"])
+
+
+METRICS = _Metrics()

@@ -1,0 +1,1 @@
+"""Playback: gives back any range of what was recorded."""

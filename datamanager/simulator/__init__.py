@@ -1,0 +1,1 @@
+"""Simulator: robots that stream made or recorded data."""

@@ -1,0 +1,1 @@
+"""Storage: MongoDB, S3 and Redis behind small interfaces."""

@@ -1,0 +1,65 @@
+"""Every S3 key, Redis key and record id, made in this one module.
+
+Numbers in S3 keys are zero-padded, so that lexical order is time order.
+"""
+
+import base64
+import hashlib
+from typing import Literal
+
+__all__ = [
+    "live_channel",
+    "original_key",
+    "preview_key",
+    "record_id",
+    "redis_frame_key",
+    "redis_latest_key",
+    "redis_stats_key",
+]
+
+_ID_BYTES = 18  # 144 bits: no collision in any fleet's life, 24 characters without padding
+
+
+def record_id(robot_id: str, session_id: str, stream: str, producer: str, seq: int) -> str:
+    """The id of one record or frame: 24 URL-safe characters, the same for ever for the same record."""
+    name = "\0".join((robot_id, session_id, stream, producer, str(seq))).encode()
+    return base64.urlsafe_b64encode(hashlib.blake2b(name, digest_size=_ID_BYTES).digest()).decode()
+
+
+def original_key(
+    robot_id: str,
+    session_id: str,
+    folder: Literal["frames", "files"],
+    stream: str,
+    t_ns: int,
+    producer: str,
+    seq: int,
+    ending: str,
+) -> str:
+    """The S3 key of a record's exact bytes; `ending` is `rgb.jpg`, `depth.png`, `pointcloud.ply`, `bin`, ..."""
+    return f"raw/{robot_id}/{session_id}/{folder}/{stream}/{t_ns:020d}_{producer}_{seq}_{ending}"
+
+
+def preview_key(robot_id: str, session_id: str, stream: str, t_ns: int, frame_id: str, extension: str) -> str:
+    """The S3 key of a frame's preview."""
+    return f"processed/{robot_id}/{session_id}/preview/{stream}/{t_ns:020d}_{frame_id}.{extension}"
+
+
+def redis_latest_key(robot_id: str, session_id: str) -> str:
+    """The hash of a session's newest samples: stream to at most the last 1000."""
+    return f"telemetry:{robot_id}:{session_id}:latest"
+
+
+def redis_frame_key(robot_id: str, session_id: str, frame_id: str) -> str:
+    """The cached metadata and URLs of one frame."""
+    return f"frames:{robot_id}:{session_id}:{frame_id}"
+
+
+def redis_stats_key(robot_id: str, session_id: str, metric: str, resolution: str) -> str:
+    """The cached answer to one statistics query."""
+    return f"stats:{robot_id}:{session_id}:{metric}:{resolution}"
+
+
+def live_channel(robot_id: str, session_id: str) -> str:
+    """The pub/sub channel of what a session receives now."""
+    return f"live:{robot_id}:{session_id}"

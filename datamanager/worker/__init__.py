@@ -1,0 +1,1 @@
+"""Worker: makes tiers and rollups out of the way of an ack."""
