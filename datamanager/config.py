@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def _setting(default: T, variable: str, about: str, *, least: float | None = None, most: float | None = None) -> T:
     meta = {"variable": f"DATAMANAGER_{variable}", "about": about, "least": least, "most": most}
-    return field(default=default, metadata=meta)  # type: ignore[no-any-return]  # dataclasses type a field as its value
+    return field(default=default, metadata=meta)  # a dataclass types a field as its value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
