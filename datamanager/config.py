@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from datamanager.errors import ConfigError
 
-__all__ = ["SETTINGS", "Config", "Setting", "load_config"]
+__all__ = ["SETTINGS", "Config", "Setting", "environ_of", "given", "load_config"]
 
 _MB = 1024 * 1024
 T = TypeVar("T")
@@ -129,6 +129,16 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalConfig:
+    """The servers that `local` and `up` start."""
+
+    data_dir: str = _setting("datamanager-data", "DATA_DIR", "folder that `local` and `up` keep everything in")
+    mongo_cache_gb: float = _setting(
+        1.0, "LOCAL_MONGO_CACHE_GB", "memory that the local mongod may use as cache", least=0.25, most=10_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything."""
 
@@ -139,6 +149,7 @@ class Config:
     ingest: IngestConfig = field(default_factory=IngestConfig)
     playback: PlaybackConfig = field(default_factory=PlaybackConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    local: LocalConfig = field(default_factory=LocalConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,22 @@ def load_config(environ: Mapping[str, str] | None = None) -> Config:
         if variable.startswith("DATAMANAGER_") and variable not in known:
             raise ConfigError(f"{variable} is no setting; see the README's table")
     return Config(**{name: _read_section(section, environ) for name, section in _sections().items()})
+
+
+def given(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The `DATAMANAGER_` variables that are set, for telling a value that was chosen from a default."""
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if name.startswith("DATAMANAGER_")}
+
+
+def environ_of(config: Config) -> dict[str, str]:
+    """The variables that make `load_config` give `config` again: those that differ from their defaults."""
+    return {
+        f.metadata["variable"]: str(value)
+        for name in _sections()
+        for f in dataclasses.fields(section := getattr(config, name))
+        if (value := getattr(section, f.name)) != f.default
+    }
 
 
 def _read_section(section: type[T], environ: Mapping[str, str]) -> T:
