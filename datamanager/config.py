@@ -196,8 +196,8 @@ def environ_of(config: Config) -> dict[str, str]:
     """The variables that make `load_config` give `config` again: those that differ from their defaults."""
     return {
         f.metadata["variable"]: str(value)
-        for name in _sections()
-        for f in dataclasses.fields(section := getattr(config, name))
+        for section in (getattr(config, name) for name in _sections())
+        for f in dataclasses.fields(section)
         if (value := getattr(section, f.name)) != f.default
     }
 

@@ -2,6 +2,7 @@
 
 DatamanagerError                 http 500  close 1011  internal
 ├── ConfigError                  a setting is wrong: the start stops and names the variable
+├── LocalServerError             a local server cannot be started, and what to install or set instead
 ├── Refused                      http 400  close 1008  one message or request is bad; `code` says how
 ├── NotFound                     http 404  close 1008  not_found
 ├── Conflict                     http 409  close 1008  conflict
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "DatamanagerError",
+    "LocalServerError",
     "MongoUnavailable",
     "NotFound",
     "RangeTooLarge",
@@ -72,6 +74,12 @@ class ConfigError(DatamanagerError):
     """A setting is missing or wrong; the detail names the environment variable."""
 
     code = "bad_setting"
+
+
+class LocalServerError(DatamanagerError):
+    """A local server cannot be started; the detail says what to install or which variable to set instead."""
+
+    code = "local_server"
 
 
 class Refused(DatamanagerError):
