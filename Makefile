@@ -1,0 +1,78 @@
+# `make demo` and `make test` do everything, from a fresh clone, on a machine with Python 3.11 or newer and nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Any of these that is 3.11 or newer and can make a virtual environment; `make PYTHON=... install` names another.
+PYTHONS := python3.11 python3 python3.12 python3.13
+PYTHON ?= $(shell for p in $(PYTHONS); do \
+	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# Pins are made by this version, in an environment of its own.
+PIP_TOOLS := pip-tools==7.6.2
+
+.PHONY: help install test lint types imports unit soak bench demo docs format requirements clean
+
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed  ## everything into .venv; does nothing when nothing has changed
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv and ensurepip is here (looked for: $(PYTHONS))" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Only what is pinned by hash is installed, and nothing from any other place.
+$(VENV)/.pinned: requirements.txt | $(BIN)/python
+	$(PIP) install --quiet --require-hashes --no-deps --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.pinned pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+test: lint types imports unit  ## lint, types, import contracts, then every test that does not take minutes
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports --no-logo
+
+unit: install
+	$(BIN)/python -m pytest
+
+soak: install  ## the tests that take minutes: kills under load, memory, long runs
+	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200
+
+bench: install  ## every benchmark, one after the other
+	@for bench in $$(cd benchmarks && grep -l '__main__' *.py); do $(BIN)/python -m "benchmarks.$${bench%.py}"; done
+
+demo: install  ## servers and three robots for a minute, then what they left, over the API
+	$(BIN)/python -m datamanager.simulator.demo
+
+docs: install  ## writes the README's table of settings anew
+	$(BIN)/python docs/settings_table.py
+
+format: install  ## puts the code in the project's form
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+requirements:  ## pins requirements.txt anew from pyproject.toml, with the hashes of every file of each version
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	$(PYTHON) -m venv "$$work" && \
+	"$$work/bin/python" -m pip --disable-pip-version-check install --quiet --upgrade pip '$(PIP_TOOLS)' && \
+	"$$work/bin/pip-compile" --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--extra server --extra local --extra dev $(UPGRADE) --output-file requirements.txt pyproject.toml
+
+clean:  ## removes all that was made here, the environment included
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
