@@ -1,0 +1,1 @@
+"""Kind `time_series`: samples with named channels, one at a time or as columns."""

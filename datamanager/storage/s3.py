@@ -1,0 +1,139 @@
+"""The one place that talks to S3: obstore for the data and the signing, aiobotocore for the bucket itself."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import obstore
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import S3Store
+
+from datamanager.config import S3Config
+from datamanager.errors import ConfigError, NotFound, S3Unavailable
+
+__all__ = ["S3", "open_s3"]
+
+
+class S3:
+    """One bucket.
+
+    Keys are as `storage.keys` makes them. A missing key raises `NotFound`; every other failure `S3Unavailable`.
+    """
+
+    def __init__(self, store: S3Store, signer: S3Store) -> None:
+        self._store = store
+        self._signer = signer
+
+    async def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
+        """Stores an object whole; when it returns, the object is durable. An object already there is replaced."""
+        attributes: Mapping[str, str] | None = {"Content-Type": content_type} if content_type else None
+        try:
+            await obstore.put_async(self._store, key, data, attributes=attributes, use_multipart=False)  # type: ignore[arg-type]  # keys of attributes are open
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not take {key}: {exc}") from exc
+
+    async def get(self, key: str) -> bytes:
+        """An object, whole."""
+        try:
+            answer = await obstore.get_async(self._store, key)
+            return bytes(await answer.bytes_async())
+        except (NotFoundError, FileNotFoundError) as exc:
+            raise NotFound(f"there is no object {key}") from exc
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not give {key}: {exc}") from exc
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Deletes objects. One that is not there is no error."""
+        try:
+            for key in keys:
+                await obstore.delete_async(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            return
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not delete: {exc}") from exc
+
+    def sign(self, keys: Sequence[str], ttl_s: int) -> list[str]:
+        """Pre-signed GET URLs of many keys, good for `ttl_s` seconds. Computed here, without asking S3."""
+        if not keys:
+            return []
+        return list(obstore.sign(self._signer, "GET", list(keys), timedelta(seconds=ttl_s)))
+
+    async def ping(self) -> None:
+        """Returns when S3 answers.
+
+        Raises:
+            S3Unavailable: it does not.
+        """
+        try:
+            await obstore.head_async(self._store, "datamanager-ping")
+        except (NotFoundError, FileNotFoundError):
+            return
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 does not answer: {exc}") from exc
+
+
+def _store(config: S3Config, endpoint: str) -> S3Store:
+    return S3Store(
+        config.bucket,
+        endpoint=endpoint,
+        region=config.region,
+        access_key_id=config.access_key,
+        secret_access_key=config.secret_key,
+        virtual_hosted_style_request=False,
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "timeout": f"{config.timeout_s}s",
+            "connect_timeout": "3s",
+        },
+        # What fails is tried again by whoever knows whether it still matters.
+        retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=5)},
+    )
+
+
+async def _ensure_bucket(config: S3Config) -> None:
+    session = get_session()
+    try:
+        async with session.create_client(
+            "s3",
+            endpoint_url=config.endpoint,
+            region_name=config.region,
+            aws_access_key_id=config.access_key,
+            aws_secret_access_key=config.secret_key,
+            config=AioConfig(
+                signature_version="s3v4", s3={"addressing_style": "path"}, connect_timeout=3, read_timeout=10
+            ),
+        ) as client:
+            try:
+                await client.head_bucket(Bucket=config.bucket)
+            except ClientError as exc:
+                if exc.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
+                    raise
+                await client.create_bucket(Bucket=config.bucket)
+    except ClientError as exc:
+        if exc.response["Error"]["Code"] in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            return
+        raise S3Unavailable(f"S3 bucket {config.bucket}: {exc}") from exc
+    except (BotoCoreError, OSError) as exc:
+        raise S3Unavailable(f"S3 at {config.endpoint} does not answer: {exc}") from exc
+
+
+@asynccontextmanager
+async def open_s3(config: S3Config) -> AsyncIterator[S3]:
+    """Opens the bucket, and makes it when it is not there.
+
+    Raises:
+        ConfigError: the endpoint or the keys cannot be used.
+        S3Unavailable: S3 does not answer.
+    """
+    if not config.access_key or not config.secret_key:
+        raise ConfigError("DATAMANAGER_S3_ACCESS_KEY and DATAMANAGER_S3_SECRET_KEY must be set")
+    await _ensure_bucket(config)
+    try:
+        store = _store(config, config.endpoint)
+        signer = _store(config, config.public_endpoint or config.endpoint)
+    except (BaseError, ValueError) as exc:
+        raise ConfigError(f"DATAMANAGER_S3_ENDPOINT={config.endpoint!r}: {exc}") from exc
+    yield S3(store, signer)
