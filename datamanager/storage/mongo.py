@@ -13,6 +13,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
+    CollectionInvalid,
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
@@ -32,6 +33,7 @@ __all__ = [
     "Binary",
     "BulkFailure",
     "Collection",
+    "CollectionInvalid",
     "DeleteOne",
     "Document",
     "DuplicateKey",

@@ -1,0 +1,76 @@
+"""The declared schema: every collection and index there is. All migrations in order must give exactly this."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["SCHEMA", "CollectionSchema", "IndexSchema"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSchema:
+    """One index: its fields in order (1 ascending, -1 descending), and options as MongoDB names them."""
+
+    fields: tuple[tuple[str, int], ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name MongoDB gives it."""
+        return "_".join(f"{name}_{direction}" for name, direction in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSchema:
+    """One collection: its creation options and its indexes besides `_id`."""
+
+    name: str
+    indexes: tuple[IndexSchema, ...] = ()
+    timeseries: dict[str, str] | None = None
+
+
+def _index(*fields: str, **options: Any) -> IndexSchema:
+    return IndexSchema(tuple((name, 1) for name in fields), options)
+
+
+_SERIES = {"timeField": "t", "metaField": "m", "granularity": "seconds"}
+# Ranges are read by stream and time; a ledger is rebuilt from what arrived since a generation.
+_SERIES_INDEXES = (
+    _index("m.robot_id", "m.session_id", "m.stream", "t"),
+    _index("m.robot_id", "m.session_id", "m.generation"),
+)
+_RECORD_INDEXES = (
+    _index("robot_id", "session_id", "stream", "t_ns", "_id"),
+    _index("robot_id", "session_id", "t_ns", "_id"),
+    _index("robot_id", "session_id", "producer", "generation"),
+)
+
+SCHEMA: tuple[CollectionSchema, ...] = (
+    CollectionSchema(
+        "sessions",
+        (
+            _index("robot_id", "session_id", unique=True),
+            _index("created_ns", "_id"),
+            _index("robot_id", "created_ns", "_id"),
+            _index("tags"),
+        ),
+    ),
+    CollectionSchema("streams", (_index("robot_id", "session_id", "stream", unique=True),)),
+    CollectionSchema("ledgers", (_index("robot_id", "session_id", "producer", unique=True),)),
+    CollectionSchema("telemetry", _SERIES_INDEXES, _SERIES),
+    CollectionSchema("aggregations", _SERIES_INDEXES, _SERIES),
+    CollectionSchema("lod", (_index("robot_id", "session_id", "stream", "level", "t_ns"),)),
+    CollectionSchema(
+        "frames_metadata",
+        (*_RECORD_INDEXES, _index("derived.since_ns", partialFilterExpression={"derived.state": "pending"})),
+    ),
+    CollectionSchema("records", _RECORD_INDEXES),
+    CollectionSchema("segments", (_index("robot_id", "session_id", "stream", "start_ns"),)),
+    CollectionSchema(
+        "dead_letters",
+        (_index("robot_id", "session_id", "arrived"), _index("arrived"), _index("expires", expireAfterSeconds=0)),
+    ),
+    CollectionSchema("settings"),
+    CollectionSchema("migrations"),
+    CollectionSchema("thumbnails.files", (_index("filename", "uploadDate"),)),
+    CollectionSchema("thumbnails.chunks", (_index("files_id", "n", unique=True),)),
+)
