@@ -8,11 +8,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Any of these that is 3.11 or newer and can make a virtual environment; `make PYTHON=... install` names another.
-PYTHONS := python3.11 python3 python3.12 python3.13
+PYTHONS := python3.11 python3.12 python3 python3.13
 PYTHON ?= $(shell for p in $(PYTHONS); do \
 	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-# Pins are made by this version, in an environment of its own.
+# Pins are made by this version, in an environment of its own. It is handed a plain list, because it drops the platform
+# markers of what it reads out of pyproject.toml.
 PIP_TOOLS := pip-tools==7.6.2
+DIRECT := import tomllib; toml = tomllib.load(open("pyproject.toml", "rb")); \
+	extras = toml["project"]["optional-dependencies"]; \
+	print(*toml["project"]["dependencies"], *extras["server"], *extras["local"], *toml["dependency-groups"]["dev"], sep="\n")
 
 .PHONY: help install test lint types imports unit soak bench demo docs format requirements clean
 
@@ -65,13 +69,14 @@ format: install  ## puts the code in the project's form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-requirements:  ## pins requirements.txt anew from pyproject.toml, with the hashes of every file of each version
+requirements:  ## pins requirements.txt anew from pyproject.toml, by hash, for every platform; UPGRADE=--upgrade takes newer ones
 	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	$(PYTHON) -m venv "$$work" && \
 	"$$work/bin/python" -m pip --disable-pip-version-check install --quiet --upgrade pip '$(PIP_TOOLS)' && \
-	"$$work/bin/pip-compile" --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	"$$work/bin/python" -c '$(DIRECT)' >"$$work/direct.in" && \
+	"$$work/bin/pip-compile" --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--extra server --extra local --extra dev $(UPGRADE) --output-file requirements.txt pyproject.toml
+		$(UPGRADE) --output-file requirements.txt "$$work/direct.in"
 
 clean:  ## removes all that was made here, the environment included
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
