@@ -160,7 +160,7 @@ def _redis(folder: Path, state: LocalState, program: str) -> ChildSpec:
     home, port = _home(folder, "redis"), state.ports["redis"]
     argv = (
         *(program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home), "--loglevel", "notice"),
-        *("--save", "", "--appendonly", "no"),  # nothing depends on what it holds
+        *("--save", "", "--appendonly", "no", "--databases", "1000"),  # nothing depends on what it holds
         *("--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"),  # caches go, waiting jobs stay
     )
     return ChildSpec(

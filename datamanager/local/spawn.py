@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["spawn"]
+__all__ = ["die_with", "spawn"]
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -32,11 +32,12 @@ async def spawn(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> as
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         process_group=0,
-        preexec_fn=lambda: _die_with(parent),  # two system calls, no lock taken
+        preexec_fn=lambda: die_with(parent),  # two system calls, no lock taken
     )
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """Called in a new child, before it becomes another program: ties its life to that of the process `parent`."""
     if _LIBC is None:
         return
     # The kernel ties this to the thread that forked, which is the event loop's and lives as long as we do.
