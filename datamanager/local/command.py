@@ -31,7 +31,10 @@ async def _serve_locally(folder: Path, console: Console) -> None:
     async with local_servers(folder, report=console) as state:
         say_addresses(state, folder, console)
         console.say("ready; Ctrl-C stops them")
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            console.say("stopping; again to end at once")
 
 
 def say_addresses(state: LocalState, folder: Path, console: Console) -> None:

@@ -1,5 +1,6 @@
 """What a person sees of `local` and `up`: one line a message, each child's name before it, in its own colour on a tty."""
 
+import re
 import sys
 from typing import TextIO
 
@@ -21,7 +22,8 @@ class Console:
         """Writes `text` after the child's name."""
         label = name.ljust(_WIDTH)
         if self._coloured:
-            label = f"\x1b[{_COLOURS.get(name.split(' ', 1)[0], 33)}m{label}\x1b[0m"
+            colour = _COLOURS.get(re.sub(r"-\d+$", "", name), 33)  # the second worker is a worker too
+            label = f"\x1b[{colour}m{label}\x1b[0m"
         self.say(f"{label} | {text}")
 
     def say(self, text: str) -> None:

@@ -43,7 +43,8 @@ async def http_answers(host: str, port: int, path: str) -> bool:
 
 
 async def _get(host: str, port: int, path: str) -> tuple[int, bytes]:
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
+    name = f"[{host}]" if ":" in host else host
+    request = f"GET {path} HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n".encode()
     head, _, body = (await _exchange(host, port, request, enough=_MOST_BYTES)).partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
     return (int(words[1]) if len(words) == 3 and words[1].isdigit() else 0), body
