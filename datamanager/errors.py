@@ -3,6 +3,7 @@
 DatamanagerError                 http 500  close 1011  internal
 ├── ConfigError                  a setting is wrong: the start stops and names the variable
 ├── LocalServerError             a local server cannot be started, and what to install or set instead
+├── ProcessDied                  a child process died of a call, or was ended because it took too long
 ├── Refused                      http 400  close 1008  one message or request is bad; `code` says how
 ├── NotFound                     http 404  close 1008  not_found
 ├── Conflict                     http 409  close 1008  conflict
@@ -24,6 +25,7 @@ __all__ = [
     "LocalServerError",
     "MongoUnavailable",
     "NotFound",
+    "ProcessDied",
     "RangeTooLarge",
     "RedisUnavailable",
     "RefusalCode",
@@ -80,6 +82,12 @@ class LocalServerError(DatamanagerError):
     """A local server cannot be started; the detail says what to install or which variable to set instead."""
 
     code = "local_server"
+
+
+class ProcessDied(DatamanagerError):
+    """A child process died of a call, or was ended because it took too long."""
+
+    code = "process_died"
 
 
 class Refused(DatamanagerError):

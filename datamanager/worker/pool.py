@@ -1,0 +1,160 @@
+"""Child processes for work that is heavy on the CPU, and that reads bytes nobody has vouched for.
+
+A decoder that crashes on such bytes, or the kernel that ends it for its memory, takes one child along and not the
+worker; and it is known which call it was.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from datamanager.errors import DatamanagerError, ProcessDied
+
+__all__ = ["ProcessPool"]
+
+_CONTEXT = multiprocessing.get_context("spawn")  # a fork would inherit our sockets and locks
+_NICENESS = 10  # derived data come after what a robot waits for
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ProcessPool:
+    """Runs functions in `size` child processes, one call at a time in each. A child that dies is replaced.
+
+    Args:
+        size: how many processes.
+        timeout_s: a call that takes longer is ended, with its process.
+        preload: modules that each child imports before its first call.
+    """
+
+    def __init__(self, size: int, *, timeout_s: float, preload: Sequence[str] = ()) -> None:
+        self._children = [_Child(timeout_s, tuple(preload)) for _ in range(size)]
+        self._free: asyncio.Queue[_Child] = asyncio.Queue()
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="pool")
+        self.size = size
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._threads, child.start) for child in self._children))
+        for child in self._children:
+            self._free.put_nowait(child)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self._children:
+            child.kill()
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls an importable function in a child.
+
+        Cancelling stops the waiting; the child finishes the call before it takes another.
+
+        Raises:
+            ProcessDied: the child died of it, or took too long and was ended.
+            Exception: what the function raised; a `DatamanagerError` with its text where that cannot be pickled.
+        """
+        child = await self._free.get()
+        call = asyncio.get_running_loop().run_in_executor(self._threads, child.call, function, args, kwargs)
+        call.add_done_callback(lambda _: self._free.put_nowait(child))
+        answer: T = await asyncio.shield(call)
+        return answer
+
+
+class _Child:
+    """One process and the pipe to it. The process ends when the pipe does, however we die."""
+
+    def __init__(self, timeout_s: float, preload: tuple[str, ...]) -> None:
+        self._timeout_s = timeout_s
+        self._preload = preload
+        self._process: Any = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._is_closed = False
+
+    def start(self) -> "Connection[Any, Any]":
+        """Starts the process when it does not run, and returns the pipe to it."""
+        if self._pipe is not None and self._process.is_alive():
+            return self._pipe
+        if self._is_closed:
+            raise ProcessDied("the pool is closed")
+        self._reap()
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._preload), daemon=True)
+        self._process.start()
+        theirs.close()
+        return self._pipe
+
+    def call(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        """One call; blocks until it has its answer."""
+        pipe = self.start()
+        try:
+            pipe.send((function, args, kwargs))
+            if not pipe.poll(self._timeout_s):
+                self._reap()
+                raise ProcessDied(f"{function.__name__} took longer than {self._timeout_s} s and was ended")
+            is_good, answer = pipe.recv()
+        except (EOFError, OSError) as exc:
+            status = self._reap()
+            raise ProcessDied(f"the process died in {function.__name__}, exit status {status}") from exc
+        if not is_good:
+            raise answer
+        result: T = answer
+        return result
+
+    def kill(self) -> None:
+        """Ends the process for good; a call that waits for it fails."""
+        self._is_closed = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _reap(self) -> int | None:
+        if self._process is None:
+            return None
+        self._process.kill()
+        self._process.join()
+        status: int | None = self._process.exitcode
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+        return status
+
+
+def _serve(pipe: "Connection[Any, Any]", preload: tuple[str, ...]) -> None:
+    """The life of a child."""
+    # Ctrl-C reaches the whole group; when to leave, the worker says by closing the pipe.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        os.nice(_NICENESS)
+    for module in preload:
+        import_module(module)
+    while True:
+        try:
+            function, args, kwargs = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = (True, function(*args, **kwargs))
+        except Exception as exc:  # noqa: BLE001  # whatever it is, it is the caller's
+            answer = (False, _portable(exc))
+        pipe.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # what we just made
+    except Exception:  # noqa: BLE001  # an exception's own pickling may raise anything
+        return DatamanagerError(f"{type(error).__name__}: {error}")
+    return error
