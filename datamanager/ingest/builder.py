@@ -1,0 +1,165 @@
+"""Gathers the samples of one producer in one stream into a block. Pure: what is written is decided by the caller."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from datamanager.kinds.time_series.columns import Columns
+from datamanager.kinds.time_series.types import cast_column, column_from_values, type_of_column, widen
+from datamanager.storage.blocks import block_schema, encode_batch, schema_hash
+from datamanager.storage.statistics import dense, is_numeric, pack
+
+__all__ = ["BlockBuilder", "BuiltBlock"]
+
+_HOUR_NS = 3_600_000_000_000
+_ROW_OVERHEAD = 16  # t_ns and seq
+Times = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBlock:
+    """A finished block's content: see `storage.blocks.Block` for the fields."""
+
+    t_ns: int
+    t_end_ns: int
+    n: int
+    schema: str
+    schema_ipc: bytes
+    channel_types: dict[str, str]
+    data: bytes
+    statistics: bytes
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Samples of one shape that came one by one."""
+
+    names: tuple[str, ...]
+    from_json: bool
+    t_ns: list[int]
+    rows: list[tuple[object, ...]]
+
+
+class BlockBuilder:
+    """One block under construction: at least one message, never a part of one."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self.n = 0
+        self._parts: list[_Rows | Columns] = []
+        self._seqs: list[int] = []
+        self._counts: list[int] = []
+        self._first_ns = 0
+        self._last_ns = 0
+
+    def fits(self, first_ns: int, last_ns: int, size_bytes: int, max_bytes: int) -> bool:
+        """Whether a message belongs into this block: not too large, and all within one hour of the clock."""
+        if not self.n:
+            return True
+        first, last = min(first_ns, self._first_ns), max(last_ns, self._last_ns)
+        return self.size_bytes + size_bytes <= max_bytes and first // _HOUR_NS == last // _HOUR_NS
+
+    def add_sample(
+        self, seq: int, t_ns: int, names: tuple[str, ...], leaves: tuple[object, ...], *, from_json: bool
+    ) -> None:
+        """Adds one nested sample, flattened."""
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, _Rows) and last.names is names and last.from_json is from_json:
+            last.t_ns.append(t_ns)
+            last.rows.append(leaves)
+        else:
+            self._parts.append(_Rows(names, from_json, [t_ns], [leaves]))
+        self._count(seq, 1, t_ns, t_ns, _ROW_OVERHEAD + 8 * len(leaves))
+
+    def add_columns(self, seq: int, columns: Columns, first_ns: int, last_ns: int) -> None:
+        """Adds one columnar message."""
+        self._parts.append(columns)
+        self._count(seq, len(columns.t_ns), first_ns, last_ns, columns.size_bytes)
+
+    def _count(self, seq: int, n: int, first_ns: int, last_ns: int, size_bytes: int) -> None:
+        self._first_ns = min(first_ns, self._first_ns) if self.n else first_ns
+        self._last_ns = max(last_ns, self._last_ns) if self.n else last_ns
+        self._seqs.append(seq)
+        self._counts.append(n)
+        self.n += n
+        self.size_bytes += size_bytes
+
+    def build(self) -> BuiltBlock:
+        """The block, its rows in ascending time, equal times in the order they came."""
+        t_ns = np.concatenate([p.t_ns if isinstance(p, Columns) else np.array(p.t_ns, np.int64) for p in self._parts])
+        seq = np.repeat(np.array(self._seqs, np.int64), self._counts)
+        order = np.argsort(t_ns, kind="stable") if (t_ns[1:] < t_ns[:-1]).any() else None
+        if order is not None:
+            t_ns, seq = t_ns[order], seq[order]
+        names, columns, types, statistics = self._dense(order) or self._mixed(order)
+        schema, ipc, name = _schema(names, tuple(column.type for column in columns))
+        data = encode_batch(schema, t_ns, seq, columns)
+        kinds = dict(zip(names, types, strict=True))
+        return BuiltBlock(int(t_ns[0]), int(t_ns[-1]), self.n, name, ipc, kinds, data, statistics)
+
+    def _dense(self, order: Times | None) -> tuple[tuple[str, ...], list[pa.Array], list[str], bytes] | None:
+        """The common case, all of it float64 columns of the same channels: one joined buffer, nothing converted."""
+        first = self._parts[0]
+        if not isinstance(first, Columns) or first.buffers is None:
+            return None
+        buffers: list[list[bytes]] = []
+        for part in self._parts:
+            if not isinstance(part, Columns) or part.buffers is None or part.names != first.names:
+                return None
+            buffers.append(part.buffers)
+        joined = b"".join([piece for channel in zip(*buffers, strict=True) for piece in channel])
+        values = np.frombuffer(joined, np.float64).reshape(len(first.names), self.n)
+        if order is not None:
+            values = np.ascontiguousarray(values[:, order])
+        whole = pa.py_buffer(values)
+        width = 8 * self.n
+        columns = [
+            pa.Array.from_buffers(pa.float64(), self.n, [None, whole.slice(i * width, width)], 0)
+            for i in range(len(first.names))
+        ]
+        return first.names, columns, ["float"] * len(columns), pack(values)
+
+    def _mixed(self, order: Times | None) -> tuple[tuple[str, ...], list[pa.Array], list[str], bytes]:
+        pieces = [_arrays(part) for part in self._parts]
+        names = tuple(sorted(set().union(*pieces)))
+        columns, types = [], []
+        for name in names:
+            column, kind = _join([(piece.get(name), n) for piece, n in zip(pieces, self._part_sizes(), strict=True)])
+            columns.append(column if order is None else column.take(pa.array(order)))
+            types.append(kind)
+        numeric = [dense(column) for column in columns if is_numeric(column.type)]
+        return names, columns, types, pack(np.stack(numeric)) if numeric else b""
+
+    def _part_sizes(self) -> list[int]:
+        return [len(part.t_ns) for part in self._parts]
+
+
+def _arrays(part: _Rows | Columns) -> dict[str, pa.Array]:
+    if isinstance(part, _Rows):
+        columns = zip(*part.rows, strict=True)
+        return {n: column_from_values(c, from_json=part.from_json) for n, c in zip(part.names, columns, strict=True)}
+    if part.buffers is not None:
+        n = len(part.t_ns)
+        arrays = [pa.Array.from_buffers(pa.float64(), n, [None, pa.py_buffer(b)], 0) for b in part.buffers]
+        return dict(zip(part.names, arrays, strict=True))
+    return dict(zip(part.names, part.arrays or (), strict=True))
+
+
+def _join(pieces: list[tuple[pa.Array | None, int]]) -> tuple[pa.Array, str]:
+    """One column of all pieces, widened to the type that holds them all; missing where a piece lacks the channel."""
+    kind = "null"
+    for piece, _ in pieces:
+        if piece is not None:
+            kind = widen(kind, type_of_column(piece))
+    parts = [cast_column(pa.nulls(n) if piece is None else piece, kind) for piece, n in pieces]
+    return (parts[0] if len(parts) == 1 else pa.concat_arrays(parts)), kind
+
+
+@lru_cache(maxsize=1024)
+def _schema(names: tuple[str, ...], types: tuple[pa.DataType, ...]) -> tuple[pa.Schema, bytes, str]:
+    schema = block_schema(names, list(types))
+    ipc = schema.serialize().to_pybytes()
+    return schema, ipc, schema_hash(ipc)

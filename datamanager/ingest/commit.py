@@ -1,0 +1,214 @@
+"""Group commit: blocks and records that are ready are written together, journaled, and tried again until they are.
+
+The order within a group is what the ack rests on: blocks and records first, then the blocks' statistics, the session's
+span and the producers' totals. Only then is anything acked. What cannot be known after a failure is looked up.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from datamanager.clock import Clock
+from datamanager.errors import DatamanagerError
+from datamanager.observability import METRICS, get_logger
+from datamanager.storage.blocks import Block
+from datamanager.storage.ledgers import Ledgers
+from datamanager.storage.mongo import BulkFailure
+from datamanager.storage.records import RecordCollection, RecordWrites
+from datamanager.storage.sessions import Sessions
+from datamanager.storage.telemetry import Telemetry
+
+__all__ = ["CommitItem", "Committer", "Stores"]
+
+_log = get_logger(__name__)
+_GROUP_BYTES = 8_000_000
+_GROUP_ITEMS = 1000
+_IN_FLIGHT = 2  # one group travels while the next one is written
+_MAX_PAUSE_S = 1.0
+
+
+class Account(Protocol):
+    """The producer whose totals a commit changes."""
+
+    def begin(self, item: "CommitItem") -> None:
+        """The item is about to be written: give it its generation."""
+
+    def written(self, item: "CommitItem") -> None:
+        """The item is in the database: count it."""
+
+    def ledger_document(self) -> dict[str, Any]:
+        """The producer's ledger as it is now."""
+
+    def span(self) -> tuple[str, int, int, bool] | None:
+        """What the session spans, when that has widened since the last call."""
+
+    async def prepare(self, items: list["CommitItem"]) -> None:
+        """Makes durable what must be there before these items are: schemas and channels."""
+
+
+@dataclass(slots=True, eq=False)
+class CommitItem:
+    """One block or one record, and who waits for it.
+
+    Attributes:
+        resolve: called once it is durable (None) or can never be (the reason).
+    """
+
+    account: Account
+    size_bytes: int
+    resolve: Callable[[str | None], None]
+    block: Block | None = None
+    collection: RecordCollection = "records"
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The collections that a commit writes."""
+
+    telemetry: Telemetry
+    records: RecordWrites
+    sessions: Sessions
+    ledgers: Ledgers
+
+
+class Committer:
+    """Writes items in groups. Run `run` as a task; hand items in with `submit`."""
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._queue: deque[CommitItem] = deque()
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, item: CommitItem) -> None:
+        """Queues an item. What may be queued is bounded by what senders may have un-acked."""
+        self._queue.append(item)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Writes groups until cancelled; then what is under way is finished or given up by its own cancellation."""
+        try:
+            while True:
+                await self._slots.acquire()
+                while not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                task = asyncio.create_task(self._commit(self._take()))
+                self._tasks.add(task)
+                task.add_done_callback(self._done)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a commit failed for good", error=repr(error))
+
+    def _take(self) -> list[CommitItem]:
+        group: list[CommitItem] = []
+        size = 0
+        while self._queue and size < _GROUP_BYTES and len(group) < _GROUP_ITEMS:
+            item = self._queue.popleft()
+            size += item.size_bytes
+            group.append(item)
+        return group
+
+    async def _commit(self, group: list[CommitItem]) -> None:
+        began = self._clock.monotonic_s()
+        accounts = list(dict.fromkeys(item.account for item in group))
+        for account in accounts:
+            await self._insist(lambda a=account: a.prepare([i for i in group if i.account is a]))  # type: ignore[misc]  # bound now
+        for item in group:
+            item.account.begin(item)
+        blocks = {id(i.block): i for i in group if i.block is not None}
+        lost: dict[int, str] = {}
+        await asyncio.gather(self._write_blocks(blocks, lost), self._write_records(group, lost))
+        good = [item for item in group if id(item) not in lost]
+        for item in good:
+            item.account.written(item)
+        with_statistics = [i.block for i in good if i.block is not None and i.block.statistics]
+        await asyncio.gather(
+            self._write_statistics(with_statistics),
+            self._insist(lambda: self._stores.sessions.widen(_spans(accounts))),
+            self._insist(lambda: self._stores.ledgers.put([a.ledger_document() for a in accounts])),
+        )
+        METRICS.commit_s.labels("mongodb").observe(self._clock.monotonic_s() - began)
+        for item in group:
+            item.resolve(lost.get(id(item)))
+
+    async def _insist(self, call: Callable[[], Any]) -> None:
+        """Calls until it succeeds: for writes that may be repeated."""
+        pause_s = 0.05
+        while True:
+            try:
+                await call()
+            except DatamanagerError as error:
+                pause_s = await self._pause(pause_s, error)
+            else:
+                return
+
+    async def _pause(self, pause_s: float, error: DatamanagerError) -> float:
+        METRICS.commit_retries.labels("mongodb").inc()
+        _log.warning("a write is tried again", error=error.detail[:200], pause_s=round(pause_s, 2))
+        await self._clock.sleep(pause_s)
+        return min(pause_s * 2, _MAX_PAUSE_S)
+
+    async def _write_blocks(self, items: dict[int, CommitItem], lost: dict[int, str]) -> None:
+        waiting = [item.block for item in items.values() if item.block is not None]
+        pause_s = 0.05
+        unsure = False
+        while waiting:
+            try:
+                if unsure:
+                    waiting = await self._stores.telemetry.missing(waiting)
+                if waiting:
+                    await self._stores.telemetry.insert(waiting)
+            except BulkFailure as failure:
+                for index, (_, why) in failure.refused.items():
+                    lost[id(items[id(waiting[index])])] = why
+            except DatamanagerError as error:
+                unsure = True
+                pause_s = await self._pause(pause_s, error)
+                continue
+            return
+
+    async def _write_statistics(self, blocks: list[Block]) -> None:
+        pause_s = 0.05
+        unsure = False
+        while blocks:
+            try:
+                if unsure:
+                    blocks = await self._stores.telemetry.missing(blocks, statistics=True)
+                if blocks:
+                    await self._stores.telemetry.insert_statistics(blocks)
+            except BulkFailure as failure:
+                _log.error("statistics were refused; they are made again from their blocks", error=failure.detail)
+            except DatamanagerError as error:
+                unsure = True
+                pause_s = await self._pause(pause_s, error)
+                continue
+            return
+
+    async def _write_records(self, group: list[CommitItem], lost: dict[int, str]) -> None:
+        for collection in ("frames_metadata", "records"):
+            items = [i for i in group if i.block is None and i.collection == collection]
+            if items:
+                await self._insist(lambda c=collection, mine=items: self._insert_records(c, mine, lost))  # type: ignore[misc]  # bound now
+
+    async def _insert_records(
+        self, collection: RecordCollection, items: list[CommitItem], lost: dict[int, str]
+    ) -> None:
+        refused = await self._stores.records.insert(collection, [i.document for i in items])
+        for index, why in refused.items():
+            lost[id(items[index])] = why
+
+
+def _spans(accounts: list[Account]) -> list[tuple[str, int, int, bool]]:
+    return [span for span in (account.span() for account in accounts) if span is not None]

@@ -1,0 +1,195 @@
+"""One producer of a session: its streams' ledgers and totals, and how they are read from the database."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from datamanager.config import IngestConfig
+from datamanager.ingest.commit import CommitItem, Stores
+from datamanager.ingest.ledger import LedgerEntry, StreamLedger, frontier
+from datamanager.ingest.mend import mend_statistics
+from datamanager.ingest.session import SessionState
+from datamanager.ingest.stream import StreamWriter, Totals
+from datamanager.storage.dead_letters import DeadLetters
+from datamanager.storage.mongo import Document
+from datamanager.storage.ranges import RangeSet
+from datamanager.storage.telemetry import BlockHeader
+
+__all__ = ["Producer"]
+
+_GENERATION_S = 60
+_GENERATION_BYTES = 64_000_000
+
+
+class Producer:
+    """The state of one producer in this process: what `commit.Account` asks for, and the streams it writes."""
+
+    def __init__(
+        self, session: SessionState, name: str, config: IngestConfig, stores: Stores, letters: DeadLetters
+    ) -> None:
+        self.session = session
+        self.name = name
+        self.streams: dict[str, StreamWriter] = {}
+        self.loaded = False
+        self.lock = asyncio.Lock()
+        self._config = config
+        self._stores = stores
+        self._letters = letters
+        self._generation = 0
+        self._generation_bytes = 0
+        self._in_flight: Counter[int] = Counter()
+        self._folded: list[dict[str, Any]] = []
+        self._folded_before = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is under way."""
+        return not self._in_flight and all(s.block is None for s in self.streams.values())
+
+    async def load(self) -> None:
+        """Reads the ledger: what was folded, what was written since, and mends statistics that a crash left out.
+
+        Raises:
+            MongoUnavailable: MongoDB does not answer.
+        """
+        place = (self.session.robot_id, self.session.session_id, self.name)
+        folded = await self._stores.ledgers.get(*place) or {"folded": [], "folded_before": 0}
+        since = folded["folded_before"]
+        headers = await self._stores.telemetry.headers(*place[:2], since_generation=since, producer=self.name)
+        records = await self._stores.records.ledger_entries(*place, since_generation=since)
+        rejected = await self._letters.seqs(*place)
+        await mend_statistics(self._stores.telemetry, self.session, headers, self.name, since)
+        self._folded, self._folded_before = folded["folded"], since
+        entries: dict[str, list[LedgerEntry]] = {}
+        totals: dict[str, Totals] = {}
+        known: dict[str, RangeSet] = {f["stream"]: RangeSet(f["ranges"]) for f in self._folded}
+        for f in self._folded:
+            totals[f["stream"]] = Totals(f["records"], f["samples"], f["size_bytes"], f["first_t_ns"], f["last_t_ns"])
+        for header in headers:
+            if _fresh(known.setdefault(header.stream, RangeSet()), header):
+                totals.setdefault(header.stream, Totals()).add(
+                    header.messages, header.n, header.size_bytes, header.t_ns, header.t_end_ns
+                )
+            entries.setdefault(header.stream, []).extend(_chain(header))
+        for r in records:
+            if r["seq"] not in known.setdefault(r["stream"], RangeSet()):
+                totals.setdefault(r["stream"], Totals()).add(1, 0, r["size_bytes"], r["t_ns"], r["t_ns"])
+            known[r["stream"]].add(r["seq"], r["seq"])
+            entries.setdefault(r["stream"], []).append(LedgerEntry(r["seq"], r["seq"], r["prev"]))
+        refused: dict[str, RangeSet] = {}
+        for x in rejected:
+            refused.setdefault(x["stream"], RangeSet()).add(x["seq"], x["seq"])
+            entries.setdefault(x["stream"], []).append(LedgerEntry(x["seq"], x["seq"], x["prev"], rejected=True))
+        acked = {f["stream"]: f["acked"] for f in self._folded}
+        for stream in entries.keys() | known.keys():
+            reached = frontier(entries.get(stream, ()), acked.get(stream))
+            ledger = StreamLedger(known.get(stream), refused.get(stream), reached)
+            self._adopt(stream, ledger, totals.get(stream, Totals()))
+        self._generation = 0
+        self.loaded = True
+
+    def _adopt(self, name: str, ledger: StreamLedger, totals: Totals) -> None:
+        writer = self.streams.get(name)
+        if writer is not None:  # connections hold on to it
+            writer.ledger, writer.totals = ledger, totals
+            return
+        kind = self.session.kinds.get(name)
+        if kind is not None:  # else only dead letters bear that name
+            self.streams[name] = StreamWriter(name, kind, ledger, totals, self._config)
+
+    def acked(self) -> dict[str, int]:
+        """Stream to the seq up to which all is durable: what `welcome` says."""
+        return {name: s.ledger.acked for name, s in self.streams.items() if s.ledger.acked is not None}
+
+    def writer(self, name: str, kind: str) -> StreamWriter:
+        """The writer of a stream, made on first use."""
+        writer = self.streams.get(name)
+        if writer is None:
+            writer = self.streams[name] = StreamWriter(name, kind, StreamLedger(), Totals(), self._config)
+        return writer
+
+    # What a commit asks of its account.
+
+    def begin(self, item: CommitItem) -> None:
+        """Gives an item its generation, opening a new one when the present one is old or large."""
+        now_s = self.session.clock.now_ns() // 1_000_000_000
+        if now_s - self._generation >= _GENERATION_S or self._generation_bytes >= _GENERATION_BYTES:
+            self._generation = max(now_s, self._generation + 1)
+            self._generation_bytes = 0
+        self._generation_bytes += item.size_bytes
+        self._in_flight[self._generation] += 1
+        if item.block is not None:
+            item.block.generation = self._generation
+        else:
+            item.document["generation"] = self._generation
+
+    def written(self, item: CommitItem) -> None:
+        """Counts an item that is in the database."""
+        b, d = item.block, item.document
+        if b is not None:
+            self.streams[b.stream].totals.add(b.messages, b.n, b.size_bytes, b.t_ns, b.t_end_ns)
+            self.session.widen(b.t_ns, b.t_end_ns)
+        else:
+            self.streams[d["stream"]].totals.add(1, 0, d["size_bytes"], d["t_ns"], d["t_ns"])
+            self.session.widen(d["t_ns"], d["t_ns"])
+
+    def finished(self, item: CommitItem) -> None:
+        """An item is no longer under way."""
+        generation = item.block.generation if item.block is not None else item.document["generation"]
+        self._in_flight[generation] -= 1
+        if not self._in_flight[generation]:
+            del self._in_flight[generation]
+
+    def ledger_document(self) -> dict[str, Any]:
+        """The ledger as it is to be kept; folds up the generations that nothing can be added to any more."""
+        oldest = min(self._in_flight, default=self._generation)
+        if oldest > self._folded_before:
+            self._folded = [_folded(s) for s in self.streams.values()]
+            self._folded_before = oldest
+        return {
+            "_id": f"{self.session.id}/{self.name}",
+            "robot_id": self.session.robot_id,
+            "session_id": self.session.session_id,
+            "producer": self.name,
+            "folded_before": self._folded_before,
+            "folded": self._folded,
+            "streams": [{"stream": s.name, **_totals(s.totals)} for s in self.streams.values()],
+        }
+
+    def span(self) -> tuple[str, int, int, bool] | None:
+        """What the session spans, when that has widened."""
+        return self.session.take_span()
+
+    async def prepare(self, items: list[CommitItem]) -> None:
+        """Makes the schemas and channels of blocks durable before the blocks are."""
+        for item in items:
+            if item.block is not None:
+                await self.session.describe(item.block)
+
+
+def _fresh(known: RangeSet, header: BlockHeader) -> bool:
+    fresh = not all(first in known and last in known for first, last in header.seqs)
+    for first, last in header.seqs:
+        known.add(first, last)
+    return fresh or header.auto
+
+
+def _chain(header: BlockHeader) -> list[LedgerEntry]:
+    """A block's ranges, each naming the one before it."""
+    prevs = [header.prev, *(last for _, last in header.seqs[:-1])]
+    return [LedgerEntry(first, last, prev) for (first, last), prev in zip(header.seqs, prevs, strict=True)]
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    return {
+        "records": totals.records,
+        "samples": totals.samples,
+        "size_bytes": totals.size_bytes,
+        "first_t_ns": totals.first_t_ns,
+        "last_t_ns": totals.last_t_ns,
+    }
+
+
+def _folded(stream: StreamWriter) -> Document:
+    ranges = [list(r) for r in stream.ledger.durable]
+    return {"stream": stream.name, "ranges": ranges, "acked": stream.ledger.acked, **_totals(stream.totals)}

@@ -1,0 +1,131 @@
+"""A connection as the rest of ingest sees it: what it may have un-acked, and what it has to be told."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from datamanager.config import IngestConfig
+from datamanager.errors import Refused
+from datamanager.observability import METRICS
+
+if TYPE_CHECKING:
+    from datamanager.ingest.stream import StreamWriter
+
+__all__ = ["Budget", "Sender"]
+
+_MAX_TOLD = 1000
+
+
+class Budget:
+    """Bytes that all senders of this process together may have un-acked."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.used = 0
+        self._freed: set[asyncio.Event] = set()
+
+    def take(self, size_bytes: int) -> None:
+        """Counts bytes that arrived."""
+        self.used += size_bytes
+        METRICS.pending_bytes.set(self.used)
+
+    def give(self, size_bytes: int) -> None:
+        """Counts bytes that became durable, and wakes who waits."""
+        self.used -= size_bytes
+        METRICS.pending_bytes.set(self.used)
+        if self.used < self.max_bytes:
+            for event in self._freed:
+                event.set()
+
+    def watch(self, event: asyncio.Event) -> None:
+        """Sets `event` whenever bytes are freed."""
+        self._freed.add(event)
+
+    def unwatch(self, event: asyncio.Event) -> None:
+        """Ends `watch`."""
+        self._freed.discard(event)
+
+
+class Sender:
+    """One connection.
+
+    Attributes:
+        pending_messages, pending_bytes: taken in and not yet durable.
+        repeats_allowed: whether a known message that is not marked as redelivery may be the same one sent again: over
+            HTTP, where a whole body is repeated by whoever got no answer.
+        changed: set whenever there is something to tell or more may be taken in.
+    """
+
+    def __init__(self, config: IngestConfig, budget: Budget, *, repeats_allowed: bool) -> None:
+        self.pending_messages = 0
+        self.pending_bytes = 0
+        self.repeats_allowed = repeats_allowed
+        self.accepted = 0
+        self.rejected = 0
+        self.rejects: deque[dict[str, Any]] = deque()
+        self.changed = asyncio.Event()
+        self.closed_by: str | None = None
+        self._touched: dict[str, StreamWriter] = {}
+        self._config = config
+        self._budget = budget
+        budget.watch(self.changed)
+
+    def close(self) -> None:
+        """The connection is gone; what it sent is still written."""
+        self._budget.unwatch(self.changed)
+
+    def supersede(self, why: str) -> None:
+        """A newer connection of the same producer takes over: this one is to close."""
+        self.closed_by = why
+        self.changed.set()
+
+    def took(self, size_bytes: int) -> None:
+        """A message was taken in."""
+        self.pending_messages += 1
+        self.pending_bytes += size_bytes
+        self._budget.take(size_bytes)
+
+    def done(self, messages: int, size_bytes: int) -> None:
+        """Messages became durable or were rejected."""
+        self.pending_messages -= messages
+        self.pending_bytes -= size_bytes
+        self._budget.give(size_bytes)
+        self.changed.set()
+
+    def touch(self, stream: "StreamWriter") -> None:
+        """The stream's ack is to be told, also when it has not moved."""
+        self._touched[stream.name] = stream
+        self.changed.set()
+
+    def refuse(self, stream: str | None, seq: int | None, refused: Refused) -> None:
+        """Notes a reject to be told."""
+        self.rejected += 1
+        METRICS.rejects.labels(refused.code).inc()
+        reject = {"type": "reject", "stream": stream, "seq": seq, "code": refused.code, "detail": refused.detail}
+        self.rejects.append(reject)
+        self.changed.set()
+
+    def take_acks(self) -> dict[str, int]:
+        """Stream to seq of every ack that is due now."""
+        touched, self._touched = self._touched, {}
+        acks = {name: stream.ledger.ackable() for name, stream in touched.items()}
+        return {name: seq for name, seq in acks.items() if seq is not None}
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another message may be taken in."""
+        return (
+            self.pending_messages < self._config.window
+            and self.pending_bytes < self._config.window_bytes
+            and self._budget.used < self._budget.max_bytes
+            and len(self.rejects) < _MAX_TOLD
+        )
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether so much waits that blocks are better written before they are full or old."""
+        return (
+            self.pending_messages * 2 >= self._config.window
+            or self.pending_bytes * 2 >= self._config.window_bytes
+            or self._budget.used * 2 >= self._budget.max_bytes
+        )

@@ -1,0 +1,179 @@
+"""One stream of one producer: checks each message, numbers it, and gathers samples into blocks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from datamanager.config import IngestConfig
+from datamanager.errors import Refused
+from datamanager.ingest.builder import BlockBuilder, BuiltBlock
+from datamanager.ingest.ledger import Pending, StreamLedger
+from datamanager.ingest.wire import Message
+from datamanager.kinds.names import parse_time_ns
+from datamanager.kinds.time_series.columns import is_columnar, parse_columns
+from datamanager.kinds.time_series.flatten import Flattener
+
+if TYPE_CHECKING:
+    from datamanager.ingest.sender import Sender
+
+__all__ = ["OpenBlock", "StreamWriter", "Totals"]
+
+MAX_SEQ = 2**63 - 1
+
+
+@dataclass(slots=True)
+class Totals:
+    """What is durable of one producer in one stream."""
+
+    records: int = 0
+    samples: int = 0
+    size_bytes: int = 0
+    first_t_ns: int | None = None
+    last_t_ns: int | None = None
+
+    def add(self, records: int, samples: int, size_bytes: int, first_ns: int, last_ns: int) -> None:
+        """Counts what became durable."""
+        self.records += records
+        self.samples += samples
+        self.size_bytes += size_bytes
+        self.first_t_ns = first_ns if self.first_t_ns is None else min(first_ns, self.first_t_ns)
+        self.last_t_ns = last_ns if self.last_t_ns is None else max(last_ns, self.last_t_ns)
+
+
+@dataclass(slots=True, eq=False)
+class OpenBlock:
+    """A block under construction, and who waits for it."""
+
+    pending: Pending
+    opened_s: float
+    auto: bool
+    builder: BlockBuilder = field(default_factory=BlockBuilder)
+    messages: int = 0
+    size_bytes: int = 0
+    waiting: dict["Sender", list[int]] = field(default_factory=dict)
+
+    def wait(self, sender: "Sender", size_bytes: int) -> None:
+        """Notes that a sender's message of this size is in the block."""
+        self.messages += 1
+        self.size_bytes += size_bytes
+        counts = self.waiting.get(sender)
+        if counts is None:
+            self.waiting[sender] = [1, size_bytes]
+        else:
+            counts[0] += 1
+            counts[1] += size_bytes
+
+    def build(self) -> BuiltBlock:
+        """The block's content."""
+        return self.builder.build()
+
+
+class StreamWriter:
+    """What is known of a stream while one producer sends it.
+
+    Attributes:
+        kind: the stream's one kind.
+        ledger: the producer's numbers in this stream.
+        senders: who is told about acks.
+    """
+
+    def __init__(self, name: str, kind: str, ledger: StreamLedger, totals: Totals, config: IngestConfig) -> None:
+        self.name = name
+        self.kind = kind
+        self.ledger = ledger
+        self.totals = totals
+        self.senders: set[Sender] = set()
+        self.block: OpenBlock | None = None
+        self.metadata: dict[str, Any] = {}
+        self._config = config
+        self._flattener = Flattener(max_channels=config.max_channels, max_depth=config.max_depth)
+        self._channels: set[str] = set()
+        self._layout: tuple[str, ...] = ()
+
+    def number(self, message: Message) -> tuple[int, bool]:
+        """A message's number, and whether the server gave it.
+
+        Raises:
+            Refused: `wrong_type` for a number outside [0, 2^63).
+        """
+        seq = message.seq if message.seq is not None else message.sequence_number
+        if seq is None:
+            return self.ledger.next_seq(), True
+        if not 0 <= seq <= MAX_SEQ:
+            raise Refused("wrong_type", f"seq {seq} is outside [0, 2^63)")
+        return seq, False
+
+    def add_samples(
+        self,
+        message: Message,
+        seq: int,
+        *,
+        auto: bool,
+        from_json: bool,
+        now_s: float,
+        seal: Callable[["StreamWriter"], None],
+    ) -> tuple[int, int]:
+        """Puts one `time_series` message into the open block; `seal` is called for a block that is full before it.
+
+        Returns:
+            The times of its first and last sample.
+
+        Raises:
+            Refused: the payload is bad.
+        """
+        payload = message.payload
+        if type(payload) is not dict:
+            raise Refused("wrong_type", f"the payload of time_series must be a map, not {type(payload).__name__}")
+        if is_columnar(payload):
+            columns = parse_columns(payload, max_channels=self._config.max_channels, from_json=from_json)
+            first_ns, last_ns, size = int(columns.t_ns.min()), int(columns.t_ns.max()), columns.size_bytes
+            self._check_layout(columns.names)
+            block = self._block_for(first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
+            block.builder.add_columns(seq, columns, first_ns, last_ns)
+        else:
+            t_ns = parse_time_ns(message.t_ns, message.timestamp)
+            if t_ns is None:
+                raise Refused("missing_field", "the message has no t_ns and no timestamp")
+            names, leaves = self._flattener.flatten(payload)
+            self._check_layout(names)
+            block = self._block_for(t_ns, t_ns, 16 + 8 * len(leaves), auto=auto, now_s=now_s, seal=seal)
+            block.builder.add_sample(seq, t_ns, names, leaves, from_json=from_json)
+            first_ns = last_ns = t_ns
+        self.ledger.arrive(block.pending, seq)
+        return first_ns, last_ns
+
+    def _check_layout(self, names: tuple[str, ...]) -> None:
+        if names is self._layout:
+            return
+        joined = self._channels.union(names)
+        if len(joined) > self._config.max_channels:
+            raise Refused(
+                "too_large", f"stream {self.name!r} would have more than {self._config.max_channels} channels"
+            )
+        self._channels = joined
+        self._layout = names
+
+    def _block_for(
+        self,
+        first_ns: int,
+        last_ns: int,
+        size_bytes: int,
+        *,
+        auto: bool,
+        now_s: float,
+        seal: Callable[["StreamWriter"], None],
+    ) -> OpenBlock:
+        if size_bytes > self._config.max_block_bytes:
+            raise Refused(
+                "too_large",
+                f"the message takes {size_bytes} bytes of a block, which has {self._config.max_block_bytes}",
+            )
+        block = self.block
+        if block is not None and not (
+            block.auto is auto and block.builder.fits(first_ns, last_ns, size_bytes, self._config.max_block_bytes)
+        ):
+            seal(self)
+            block = None
+        if block is None:
+            block = self.block = OpenBlock(self.ledger.open(), now_s, auto)
+        return block

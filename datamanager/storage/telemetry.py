@@ -1,0 +1,268 @@
+"""Blocks and their statistics in the time-series collections `telemetry` and `aggregations`.
+
+A block's own seq range is its ledger entry, so that one write is both. Statistics are written after their block and
+before the ack; a crash between the two is found when the ledger is next read, and mended from the block.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from datamanager.storage.blocks import Block
+from datamanager.storage.mongo import Document, Mongo, translated
+
+__all__ = ["BlockHeader", "Telemetry", "as_date", "statistics_document_of"]
+
+HOUR_NS = 3_600_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HEADER = dict.fromkeys(
+    "m t_ns t_end_ns n producer seq_first seq_last seqs prev auto messages size_bytes schema".split(), 1
+) | {"_id": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeader:
+    """A stored block without its data."""
+
+    stream: str
+    t_ns: int
+    t_end_ns: int
+    n: int
+    producer: str
+    seqs: tuple[tuple[int, int], ...]
+    prev: int | None
+    auto: bool
+    size_bytes: int
+    schema: str
+    messages: int
+    generation: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells one block of a session from another."""
+        return (self.stream, self.producer, self.seqs[0][0])
+
+
+def as_date(t_ns: int) -> datetime:
+    """A BSON date: milliseconds, rounded down."""
+    return _EPOCH + timedelta(milliseconds=t_ns // 1_000_000)
+
+
+class Telemetry:
+    """The two collections."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._blocks = mongo.durable("telemetry")
+        self._statistics = mongo.durable("aggregations")
+
+    async def insert(self, blocks: Sequence[Block]) -> None:
+        """Writes blocks, journaled. The order among them does not matter.
+
+        Raises:
+            MongoUnavailable: it is not known which of them were written: ask `missing`.
+            BulkFailure: some can never be written.
+        """
+        with translated():
+            await self._blocks.insert_many([_block_document(b) for b in blocks], ordered=False)
+
+    async def insert_statistics(self, blocks: Sequence[Block]) -> None:
+        """Writes the statistics of blocks, journaled; errors as for `insert`."""
+        with translated():
+            await self._statistics.insert_many([_statistics_document(b) for b in blocks], ordered=False)
+
+    async def missing(self, blocks: Sequence[Block], *, statistics: bool = False) -> list[Block]:
+        """Those of `blocks` that are not in the database.
+
+        Raises:
+            MongoUnavailable: MongoDB does not answer.
+        """
+        collection = self._statistics if statistics else self._blocks
+        absent: list[Block] = []
+        for place in {(b.robot_id, b.session_id) for b in blocks}:
+            mine = [b for b in blocks if (b.robot_id, b.session_id) == place]
+            query = {
+                "m.robot_id": place[0],
+                "m.session_id": place[1],
+                "m.generation": {"$in": sorted({b.generation for b in mine})},
+                "seq_first": {"$in": [b.seqs[0][0] for b in mine]},
+            }
+            with translated():
+                cursor = collection.find(query, {"_id": 0, "m": 1, "producer": 1, "seq_first": 1, "t_ns": 1})
+                found = {(d["m"]["stream"], d["producer"], d["seq_first"], d["t_ns"]) async for d in cursor}
+            absent += [b for b in mine if (*b.key, b.t_ns) not in found]
+        return absent
+
+    async def headers(
+        self, robot_id: str, session_id: str, *, since_generation: int, producer: str | None = None
+    ) -> list[BlockHeader]:
+        """The blocks of a session that were written in a generation or later, without their data."""
+        query: Document = {
+            "m.robot_id": robot_id,
+            "m.session_id": session_id,
+            "m.generation": {"$gte": since_generation},
+        }
+        if producer is not None:
+            query["producer"] = producer
+        with translated():
+            return [_header(d) async for d in self._blocks.find(query, _HEADER)]
+
+    async def statistics_keys(
+        self, robot_id: str, session_id: str, *, since_generation: int, producer: str
+    ) -> set[tuple[str, str, int]]:
+        """The keys of the blocks whose statistics are there, for the same query as `headers`."""
+        query = {
+            "m.robot_id": robot_id,
+            "m.session_id": session_id,
+            "m.generation": {"$gte": since_generation},
+            "producer": producer,
+        }
+        with translated():
+            cursor = self._statistics.find(query, {"_id": 0, "m": 1, "producer": 1, "seq_first": 1})
+            return {(d["m"]["stream"], d["producer"], d["seq_first"]) async for d in cursor}
+
+    async def blocks(
+        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, reaching_ns: int
+    ) -> list[Document]:
+        """Whole blocks that begin in `[start_ns, end_ns)` and end at `reaching_ns` or later, in no order."""
+        query = _window(robot_id, session_id, stream, start_ns, end_ns)
+        query["t_end_ns"] = {"$gte": reaching_ns}
+        query["t_ns"] = {"$lt": end_ns}
+        fields = {"_id": 0, "t": 0, "m": 0, "messages": 0, "size_bytes": 0, "prev": 0}
+        with translated():
+            return await self._blocks.find(query, fields, batch_size=10_000).to_list()
+
+    async def last_blocks(
+        self, robot_id: str, session_id: str, stream: str, *, before_ns: int, limit: int
+    ) -> list[Document]:
+        """The blocks with the latest beginnings at or before a time, latest first, whole."""
+        query = _window(robot_id, session_id, stream, 0, before_ns + 1)
+        query["t_ns"] = {"$lte": before_ns}
+        with translated():
+            cursor = self._blocks.find(query, {"_id": 0, "t": 0, "m": 0}).sort("t", -1).limit(limit)
+            return await cursor.to_list()
+
+    async def statistics(
+        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, since_generation: int = 0
+    ) -> list[Document]:
+        """The statistics of the blocks that begin in `[start_ns, end_ns)`, in no order."""
+        query = _window(robot_id, session_id, stream, start_ns, end_ns)
+        if since_generation:
+            query["m.generation"] = {"$gte": since_generation}
+        with translated():
+            return await self._statistics.find(query, {"_id": 0, "t": 0}, batch_size=10_000).to_list()
+
+    async def block_of(self, header: BlockHeader, robot_id: str, session_id: str) -> Document | None:
+        """One block, whole, by its header."""
+        query = _window(robot_id, session_id, header.stream, header.t_ns, header.t_ns + 1)
+        query |= {"producer": header.producer, "seq_first": header.seqs[0][0]}
+        with translated():
+            return await self._blocks.find_one(query, {"_id": 0})
+
+    async def holding(self, robot_id: str, session_id: str, stream: str, producer: str, seq: int) -> Document | None:
+        """The block that holds one message, whole; for the rare question what was stored under a number."""
+        query = {
+            "m.robot_id": robot_id,
+            "m.session_id": session_id,
+            "m.stream": stream,
+            "producer": producer,
+            "seq_first": {"$lte": seq},
+            "seq_last": {"$gte": seq},
+        }
+        with translated():
+            return await self._blocks.find_one(query, {"_id": 0})
+
+    async def insert_statistics_documents(self, documents: Iterable[Document]) -> None:
+        """Writes statistics made again from their blocks."""
+        documents = list(documents)
+        if documents:
+            with translated():
+                await self._statistics.insert_many(documents, ordered=False)
+
+    def all_headers(self, robot_id: str, session_id: str, stream: str) -> AsyncIterator[Document]:
+        """Every block of a stream without its data: for checks."""
+        query = {"m.robot_id": robot_id, "m.session_id": session_id, "m.stream": stream}
+        return self._blocks.find(query, _HEADER)
+
+
+def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: int) -> Document:
+    last = as_date(max(end_ns - 1, 0))
+    return {
+        "m.robot_id": robot_id,
+        "m.session_id": session_id,
+        "m.stream": stream,
+        "t": {"$gte": as_date(max(start_ns, 0)), "$lte": last},
+    }
+
+
+def _meta(block: Block) -> dict[str, Any]:
+    return {
+        "robot_id": block.robot_id,
+        "session_id": block.session_id,
+        "stream": block.stream,
+        "hour": block.t_ns // HOUR_NS,
+        "generation": block.generation,
+    }
+
+
+def _block_document(block: Block) -> Document:
+    document = {
+        "t": as_date(block.t_ns),
+        "m": _meta(block),
+        "t_ns": block.t_ns,
+        "t_end_ns": block.t_end_ns,
+        "n": block.n,
+        "producer": block.producer,
+        "seq_first": block.seqs[0][0],
+        "seq_last": block.seqs[-1][1],
+        "prev": block.prev,
+        "auto": block.auto,
+        "messages": block.messages,
+        "size_bytes": block.size_bytes,
+        "schema": block.schema,
+        "data": block.data,
+    }
+    if len(block.seqs) > 1:
+        document["seqs"] = [list(r) for r in block.seqs]
+    return document
+
+
+def _statistics_document(block: Block) -> Document:
+    return {
+        "t": as_date(block.t_ns),
+        "m": _meta(block),
+        "t_ns": block.t_ns,
+        "t_end_ns": block.t_end_ns,
+        "n": block.n,
+        "producer": block.producer,
+        "seq_first": block.seqs[0][0],
+        "seq_last": block.seqs[-1][1],
+        "auto": block.auto,
+        "schema": block.schema,
+        "v": block.statistics,
+    }
+
+
+def statistics_document_of(block: Document, packed: bytes) -> Document:
+    """The statistics document of a stored block."""
+    names = "t m t_ns t_end_ns n producer seq_first seq_last auto schema".split()
+    return {name: block[name] for name in names} | {"v": packed}
+
+
+def _header(d: Document) -> BlockHeader:
+    seqs = tuple((first, last) for first, last in d.get("seqs") or [(d["seq_first"], d["seq_last"])])
+    m = d["m"]
+    return BlockHeader(
+        m["stream"],
+        d["t_ns"],
+        d["t_end_ns"],
+        d["n"],
+        d["producer"],
+        seqs,
+        d["prev"],
+        d["auto"],
+        d["size_bytes"],
+        d["schema"],
+        d["messages"],
+        m["generation"],
+    )
