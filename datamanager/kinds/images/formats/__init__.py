@@ -1,0 +1,1 @@
+"""One module a format, each with a `FORMAT`; all of them stand in `datamanager.kinds.images.table`."""
