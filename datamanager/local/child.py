@@ -1,6 +1,8 @@
 """One child process, kept alive: started, watched, started again when it dies, stopped when asked."""
 
 import asyncio
+import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -125,22 +127,22 @@ class Child:
             How it ended, in words.
         """
         try:
-            process = await spawn(self.spec.argv, env=self.spec.env, cwd=self.spec.cwd)
+            spawned = await spawn(self.spec.argv, env=self.spec.env, cwd=self.spec.cwd)
         except OSError as exc:
             return f"cannot be started: {exc}"
-        self._process = process
+        process = self._process = spawned.process
         if self._stopping.is_set():
             process.kill()
-        assert process.stdout is not None  # noqa: S101  # spawn gives every child a pipe
-        reading = asyncio.create_task(self._output.pump(process.stdout))
+        reading = asyncio.create_task(self._output.pump(spawned.output))
         watching = asyncio.create_task(self._watch_start())
         try:
             status = await process.wait()
+            _end_group(process.pid)
+            await asyncio.wait({reading}, timeout=1.0)  # the last words; the pipe closes with the group
         finally:
             watching.cancel()
-        # Its pipe closes with it, unless it left a child of its own behind that still holds it.
-        await asyncio.wait({reading}, timeout=1.0)
-        reading.cancel()
+            reading.cancel()
+            spawned.pipe.close()
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
     async def _watch_start(self) -> None:
@@ -168,3 +170,9 @@ class Child:
         last = "".join(f"\n    {line[:300]}" for line in list(self._output.last_lines)[-8:])
         said = f"; its last words:{last}" if last else ""
         return LocalServerError(f"{self.spec.name} {how}; its log is {self._log.path}{said}")
+
+
+def _end_group(group: int) -> None:
+    """Kills what a dead child left behind: its own children, which are in its process group."""
+    with contextlib.suppress(ProcessLookupError):  # it left nothing
+        os.killpg(group, signal.SIGKILL)
