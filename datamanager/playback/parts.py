@@ -1,0 +1,89 @@
+"""Everything that browsing, records and frames are made of, put together from what the application opened."""
+
+from dataclasses import dataclass
+
+from datamanager.clock import Clock
+from datamanager.config import Config
+from datamanager.playback.browse import Browser
+from datamanager.playback.dead_letter_pages import DeadLetterPages
+from datamanager.playback.frame_tiers import FrameTierReader
+from datamanager.playback.health import HealthChecks
+from datamanager.playback.moment import MomentReader
+from datamanager.playback.record_items import RecordItems
+from datamanager.playback.record_pages import RecordPages
+from datamanager.playback.samples_port import SampleReader
+from datamanager.playback.signing import UrlSigner
+from datamanager.playback.timeline import TimelineReader
+from datamanager.storage.dead_letter_queries import DeadLetterQueries
+from datamanager.storage.mongo import Mongo
+from datamanager.storage.record_queries import RecordQueries
+from datamanager.storage.redis import Redis
+from datamanager.storage.s3 import S3
+from datamanager.storage.session_queries import SessionQueries
+from datamanager.storage.session_totals import SessionTotals
+from datamanager.storage.thumbnails import Thumbnails
+from datamanager.storage.tier_requests import TierRequests
+
+__all__ = ["PlaybackParts", "playback_parts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackParts:
+    """The parts; each field bears the name by which the routes ask for it."""
+
+    browser: Browser
+    timelines: TimelineReader
+    moments: MomentReader
+    pages: RecordPages
+    records: RecordQueries
+    items: RecordItems
+    tiers: FrameTierReader
+    signer: UrlSigner
+    letter_pages: DeadLetterPages
+    letters: DeadLetterQueries
+    health: HealthChecks
+
+
+def playback_parts(
+    config: Config,
+    *,
+    mongo: Mongo,
+    s3: S3,
+    redis: Redis,
+    clock: Clock,
+    url_secret: bytes,
+    samples: SampleReader,
+    tier_requests: TierRequests,
+) -> PlaybackParts:
+    """Makes the parts.
+
+    Args:
+        config: the settings.
+        mongo: where the metadata are.
+        s3: where the bytes are.
+        redis: asked only whether it is there.
+        clock: tells the time.
+        url_secret: signs our own addresses; the same in every process.
+        samples: reads `time_series` streams.
+        tier_requests: have missing tiers made.
+    """
+    page_limit = config.playback.page_limit
+    sessions, totals = SessionQueries(mongo), SessionTotals(mongo)
+    records, letters = RecordQueries(mongo), DeadLetterQueries(mongo)
+    signer = UrlSigner(url_secret, config.serve.url_ttl_s, clock)
+    items = RecordItems(s3, signer, config.serve.url_ttl_s)
+    return PlaybackParts(
+        browser=Browser(sessions, totals, page_limit=page_limit),
+        timelines=TimelineReader(sessions, records, samples),
+        moments=MomentReader(sessions, records, samples, items),
+        pages=RecordPages(sessions, records, items, page_limit=page_limit),
+        records=records,
+        items=items,
+        tiers=FrameTierReader(
+            records, Thumbnails(mongo, clock), items, tier_requests, wait_s=config.playback.tier_wait_s
+        ),
+        signer=signer,
+        letter_pages=DeadLetterPages(letters, page_limit=page_limit),
+        letters=letters,
+        health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
+    )

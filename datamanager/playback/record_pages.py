@@ -1,0 +1,90 @@
+"""Pages of a session's records, and the addresses of many frames at once."""
+
+import msgspec
+
+from datamanager.errors import Refused
+from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
+from datamanager.playback.params import decode_cursor, parse_int, parse_list, parse_range
+from datamanager.playback.record_items import RecordItem, RecordItems, TierUrls, parse_tiers
+from datamanager.storage.record_queries import RecordQueries
+from datamanager.storage.session_queries import SessionQueries
+
+__all__ = ["FrameUrls", "FrameUrlsRequest", "ManyFrameUrls", "RecordPages"]
+
+
+class FrameUrlsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which frames, and which of their tiers; all tiers when none is named."""
+
+    frame_ids: list[str]
+    tiers: list[str] = []
+
+
+class FrameUrls(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses of one frame."""
+
+    frame_id: str
+    urls: TierUrls
+
+
+class ManyFrameUrls(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses of many frames, in the order that was asked for; `missing` are the ids of no frame."""
+
+    items: list[FrameUrls]
+    missing: list[str]
+
+
+class RecordPages:
+    """Answers `…/records` and `POST /frames/urls`."""
+
+    def __init__(
+        self, sessions: SessionQueries, records: RecordQueries, items: RecordItems, *, page_limit: int
+    ) -> None:
+        self._sessions = sessions
+        self._records = records
+        self._items = items
+        self._page_limit = page_limit
+
+    async def page(
+        self,
+        robot_id: str,
+        session_id: str,
+        *,
+        streams: list[str] | None,
+        start: str | None,
+        end: str | None,
+        tiers: list[str] | None,
+        limit: str | None,
+        cursor: str | None,
+    ) -> Page[RecordItem]:
+        """A page of records, ascending in time.
+
+        Raises:
+            NotFound: there is no such session.
+            Refused: a parameter cannot be read.
+        """
+        count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
+        span, after = parse_range(start, end), decode_cursor(cursor, tuple[int, str])
+        wanted = parse_tiers(parse_list(tiers))
+        found = await self._records.page(
+            robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after
+        )
+        if not found:
+            await self._sessions.one(robot_id, session_id)  # so that no such session is told from no such record
+        following = next_cursor(found, count, lambda d: (d["t_ns"], d["_id"]))
+        return Page(items=self._items.items(found[:count], wanted), next_cursor=following)
+
+    async def frame_urls(self, request: FrameUrlsRequest) -> ManyFrameUrls:
+        """The addresses of many frames.
+
+        Raises:
+            Refused: too many are asked for, or a tier is none.
+        """
+        if len(request.frame_ids) > self._page_limit:
+            raise Refused("too_large", f"{len(request.frame_ids)} frame_ids are more than {self._page_limit}")
+        tiers = parse_tiers(request.tiers)
+        wanted = list(dict.fromkeys(request.frame_ids))
+        found = await self._records.frames(wanted)
+        there = [frame_id for frame_id in wanted if frame_id in found]
+        urls = self._items.urls([found[frame_id] for frame_id in there], tiers)
+        items = [FrameUrls(frame_id=frame_id, urls=u) for frame_id, u in zip(there, urls, strict=True)]
+        return ManyFrameUrls(items=items, missing=[frame_id for frame_id in wanted if frame_id not in found])

@@ -1,0 +1,28 @@
+"""The HTTP side of playback: what the application mounts, with every resource handed in."""
+
+import dataclasses
+from typing import Any
+
+from litestar import Router
+from litestar.di import Provide
+
+from datamanager.playback.parts import PlaybackParts
+from datamanager.playback.routes.health import HEALTH_HANDLERS
+from datamanager.playback.routes.problems import problem_handlers
+from datamanager.playback.routes.records import RECORD_HANDLERS
+from datamanager.playback.routes.sessions import SESSION_HANDLERS
+
+__all__ = ["playback_routers", "problem_handlers"]
+
+
+def playback_routers(parts: PlaybackParts) -> list[Router]:
+    """The routes: `/health`, `/ready`, `/metrics`, and the rest under `/api/v1`."""
+    handed_in = {field.name: _given(getattr(parts, field.name)) for field in dataclasses.fields(parts)}
+    return [
+        Router("/", route_handlers=HEALTH_HANDLERS, dependencies={"health": handed_in["health"]}),
+        Router("/api/v1", route_handlers=[*SESSION_HANDLERS, *RECORD_HANDLERS], dependencies=handed_in),
+    ]
+
+
+def _given(value: Any) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)

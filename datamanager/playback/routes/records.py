@@ -1,0 +1,130 @@
+"""`…/records`, `/records`, `/frames` and `/dead-letters`."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, post
+from litestar.params import Parameter
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_304_NOT_MODIFIED, HTTP_307_TEMPORARY_REDIRECT
+
+from datamanager.playback.dead_letter_pages import DeadLetterItem, DeadLetterPages
+from datamanager.playback.frame_tiers import FrameTierReader, TierBytes, TierElsewhere
+from datamanager.playback.pages import Page
+from datamanager.playback.record_content import attachment_headers, content_of
+from datamanager.playback.record_items import RecordItem, RecordItems, WholeRecord, parse_tiers
+from datamanager.playback.record_pages import FrameUrlsRequest, ManyFrameUrls, RecordPages
+from datamanager.playback.signing import UrlSigner
+from datamanager.storage.dead_letter_queries import DeadLetterQueries
+from datamanager.storage.record_queries import RecordQueries
+
+__all__ = ["RECORD_HANDLERS"]
+
+_BYTES = "application/octet-stream"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+@get("/sessions/{robot_id:str}/{session_id:str}/records", summary="A session's records", tags=["playback"])
+async def list_records(
+    pages: RecordPages,
+    robot_id: str,
+    session_id: str,
+    stream: list[str] | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    tier: Annotated[list[str] | None, Parameter(description="give addresses of these tiers only")] = None,
+    limit: str | None = None,
+    cursor: str | None = None,
+) -> Page[RecordItem]:
+    """Records and frames of [start, end), ascending in time, each with addresses of its bytes."""
+    return await pages.page(
+        robot_id, session_id, streams=stream, start=start, end=end, tiers=tier, limit=limit, cursor=cursor
+    )
+
+
+@get("/records/{record_id:str}", summary="One record", tags=["playback"])
+async def get_record(records: RecordQueries, items: RecordItems, record_id: str) -> WholeRecord:
+    """One record or frame, with addresses of its bytes."""
+    return items.whole(await records.one(record_id))
+
+
+@get("/records/{record_id:str}/content", summary="A record's exact bytes", tags=["playback"], media_type=_BYTES)
+async def get_content(records: RecordQueries, items: RecordItems, record_id: str) -> Response[Any]:
+    """The bytes as the robot sent them, or a redirect to them."""
+    content = content_of(await records.one(record_id), items)
+    if isinstance(content, str):
+        return _elsewhere(content)
+    return Response(content.data, media_type=content.content_type, headers=content.headers)
+
+
+@get("/frames/{frame_id:str}/{tier:str}", summary="One tier of a frame", tags=["playback"], media_type=_BYTES)
+async def get_tier(
+    request: Request[Any, Any, Any],
+    tiers: FrameTierReader,
+    signer: UrlSigner,
+    frame_id: str,
+    tier: str,
+    expires: str | None = None,
+    signature: str | None = None,
+) -> Response[Any]:
+    """The thumbnail itself, or a redirect to the preview or original. A missing tier is made: 202 when that takes long."""
+    signer.verify(frame_id, tier, expires, signature)
+    found = await tiers.open(frame_id, parse_tiers([tier])[0])
+    if isinstance(found, TierElsewhere):
+        return _elsewhere(found.url)
+    if isinstance(found, TierBytes):
+        return _thumbnail(found, request.headers.get("if-none-match"))
+    body = {"status": "pending", "frame_id": frame_id, "tier": tier}
+    headers = {"Retry-After": str(found.retry_after_s), "Cache-Control": "no-store"}
+    return Response(body, status_code=HTTP_202_ACCEPTED, media_type="application/json", headers=headers)
+
+
+@post("/frames/urls", summary="Addresses of many frames", tags=["playback"], status_code=HTTP_200_OK)
+async def list_frame_urls(pages: RecordPages, data: FrameUrlsRequest) -> ManyFrameUrls:
+    """The addresses of many frames at once."""
+    return await pages.frame_urls(data)
+
+
+@get("/dead-letters", summary="Refused messages, the newest first", tags=["ingest"])
+async def list_dead_letters(
+    letter_pages: DeadLetterPages,
+    robot_id: str | None = None,
+    session_id: str | None = None,
+    producer: str | None = None,
+    stream: str | None = None,
+    code: Annotated[str | None, Parameter(description="the reject code")] = None,
+    limit: str | None = None,
+    cursor: str | None = None,
+) -> Page[DeadLetterItem]:
+    """Messages that were refused, and why."""
+    wanted = {"robot_id": robot_id, "session_id": session_id, "producer": producer, "stream": stream, "code": code}
+    return await letter_pages.page(wanted=wanted, limit=limit, cursor=cursor)
+
+
+@get("/dead-letters/{letter_id:str}/content", summary="A refused message", tags=["ingest"], media_type=_BYTES)
+async def get_dead_letter(letters: DeadLetterQueries, letter_id: str) -> Response[bytes]:
+    """The bytes of a refused message, as far as they were kept."""
+    return Response(await letters.data(letter_id), media_type=_BYTES, headers=attachment_headers(letter_id))
+
+
+def _elsewhere(url: str) -> Redirect:
+    # The URL lives for an hour; a cached redirect to it would outlive it.
+    return Redirect(url, status_code=HTTP_307_TEMPORARY_REDIRECT, headers={"Cache-Control": "no-store"})
+
+
+def _thumbnail(found: TierBytes, known: str | None) -> Response[bytes]:
+    headers = {"ETag": found.etag, "Cache-Control": _IMMUTABLE, "X-Content-Type-Options": "nosniff"}
+    names = {name.strip().removeprefix("W/") for name in (known or "").split(",")}
+    if found.etag in names or "*" in names:
+        return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(found.data, media_type=found.content_type, headers=headers)
+
+
+RECORD_HANDLERS = [
+    list_records,
+    get_record,
+    get_content,
+    get_tier,
+    list_frame_urls,
+    list_dead_letters,
+    get_dead_letter,
+]

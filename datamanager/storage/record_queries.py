@@ -1,0 +1,153 @@
+"""Reading records and frames: every query on `frames_metadata` and `records` by readers.
+
+Both collections are read as one: ordered by (t_ns, `_id`), which no later write changes for what is there.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from bson.decimal128 import Decimal128
+
+from datamanager.errors import NotFound
+from datamanager.storage.mongo import Collection, Document, Mongo, translated
+
+__all__ = ["FRAME_KINDS", "RecordQueries"]
+
+FRAME_KINDS = frozenset({"images", "video"})  # these stand in `frames_metadata`; all others, in `records`
+_QUERY_MS = 30_000
+_LEFT_OUT = {"inline": 0, "prev": 0, "generation": 0}  # bytes and book-keeping no list shows
+_ASCENDING = [("t_ns", 1), ("_id", 1)]
+_DESCENDING = [("t_ns", -1), ("_id", -1)]
+
+
+class RecordQueries:
+    """The queries. Times are Unix nanoseconds. Every method raises `MongoUnavailable` when MongoDB does not answer."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._frames = mongo.durable("frames_metadata")
+        self._records = mongo.durable("records")
+        self._both = (self._frames, self._records)
+
+    async def page(
+        self,
+        robot_id: str,
+        session_id: str,
+        streams: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        limit: int,
+        after: tuple[int, str] | None,
+    ) -> list[Document]:
+        """Up to `limit` records of [start_ns, end_ns), ascending by (t_ns, `_id`), contents left out.
+
+        Args:
+            robot_id: who recorded.
+            session_id: which recording run.
+            streams: of these streams; of all when empty.
+            start_ns: the first time of the range.
+            end_ns: the time that the range ends before, 2^63 at most.
+            limit: how many at most.
+            after: (t_ns, `_id`) of the last one of the page before.
+        """
+        query = _query(robot_id, session_id, streams, start_ns, end_ns)
+        if after is not None:
+            t_ns, key = after
+            query["t_ns"]["$gte"] = max(start_ns, t_ns)
+            query["$or"] = [{"t_ns": {"$gt": t_ns}}, {"_id": {"$gt": key}}]
+        found = await asyncio.gather(*(_ascending(collection, query, limit) for collection in self._both))
+        return _merged(found, limit)
+
+    async def one(self, record_id: str) -> Document:
+        """One record or frame, whole.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with translated():
+            for found in await asyncio.gather(*(c.find_one({"_id": record_id}) for c in self._both)):
+                if found is not None:
+                    return found
+        raise NotFound(f"there is no record {record_id!r}")
+
+    async def frame(self, frame_id: str) -> Document:
+        """One frame.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with translated():
+            found = await self._frames.find_one({"_id": frame_id}, _LEFT_OUT)
+        if found is None:
+            raise NotFound(f"there is no frame {frame_id!r}")
+        return found
+
+    async def frames(self, frame_ids: Sequence[str]) -> dict[str, Document]:
+        """Those of many frames that are there, by id."""
+        with translated():
+            found = self._frames.find({"_id": {"$in": list(frame_ids)}}, _LEFT_OUT, batch_size=len(frame_ids) + 1)
+            return {document["_id"]: document for document in await found.to_list()}
+
+    async def last_at(self, robot_id: str, session_id: str, stream: str, t_ns: int, *, frames: bool) -> Document | None:
+        """The last record of a stream at or before `t_ns`; None when there is none.
+
+        Args:
+            robot_id: who recorded.
+            session_id: which recording run.
+            stream: which stream.
+            t_ns: the moment, below 2^63.
+            frames: whether the stream holds frames.
+        """
+        query = {"robot_id": robot_id, "session_id": session_id, "stream": stream, "t_ns": {"$lte": t_ns}}
+        with translated():
+            return await (self._frames if frames else self._records).find_one(query, _LEFT_OUT, sort=_DESCENDING)
+
+    async def counts(
+        self, robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int
+    ) -> dict[str, list[int]]:
+        """How many records each stream has in each bin of [start_ns, end_ns), without reading any.
+
+        A record at t stands in bin (t - start_ns) * bins // (end_ns - start_ns).
+        """
+        pipeline = _count_pipeline(robot_id, session_id, start_ns, end_ns, bins)
+        found: dict[str, list[int]] = {}
+        for groups in await asyncio.gather(*(_aggregated(collection, pipeline) for collection in self._both)):
+            for group in groups:
+                found.setdefault(group["_id"]["stream"], [0] * bins)[group["_id"]["bin"]] += group["n"]
+        return found
+
+
+def _query(robot_id: str, session_id: str, streams: Sequence[str], start_ns: int, end_ns: int) -> dict[str, Any]:
+    query: dict[str, Any] = {"robot_id": robot_id, "session_id": session_id}
+    if streams:
+        query["stream"] = streams[0] if len(streams) == 1 else {"$in": list(streams)}
+    return query | {"t_ns": {"$gte": start_ns, "$lte": end_ns - 1}}  # 2^63 itself would be no int64
+
+
+async def _ascending(collection: Collection, query: dict[str, Any], limit: int) -> list[Document]:
+    with translated():
+        # All in the first batch: a second round trip would cost more than the page.
+        found = collection.find(query, _LEFT_OUT, limit=limit, batch_size=limit + 1, max_time_ms=_QUERY_MS)
+        return await found.sort(_ASCENDING).to_list()
+
+
+async def _aggregated(collection: Collection, pipeline: list[dict[str, Any]]) -> list[Document]:
+    with translated():
+        return await (await collection.aggregate(pipeline, maxTimeMS=_QUERY_MS)).to_list()
+
+
+def _merged(found: Sequence[list[Document]], limit: int) -> list[Document]:
+    filled = [documents for documents in found if documents]
+    if len(filled) < 2:
+        return filled[0] if filled else []
+    return sorted((d for documents in filled for d in documents), key=lambda d: (d["t_ns"], d["_id"]))[:limit]
+
+
+def _count_pipeline(robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int) -> list[dict[str, Any]]:
+    # In decimals of 34 digits the quotient's floor is exact; in doubles it is not, beyond 2^53 ns (104 days).
+    since = {"$toDecimal": {"$subtract": ["$t_ns", start_ns]}}
+    place = {"$divide": [{"$multiply": [since, bins]}, Decimal128(str(end_ns - start_ns))]}
+    return [
+        {"$match": _query(robot_id, session_id, (), start_ns, end_ns)},
+        {"$group": {"_id": {"stream": "$stream", "bin": {"$toInt": {"$floor": place}}}, "n": {"$sum": 1}}},
+    ]
