@@ -98,9 +98,8 @@ class _Child:
 
     def call(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         """One call; blocks until it has its answer."""
-        pipe = self.start()
         try:
-            pipe.send((function, args, kwargs))
+            pipe = self._send((function, args, kwargs))
             if not pipe.poll(self._timeout_s):
                 self._reap()
                 raise ProcessDied(f"{function.__name__} took longer than {self._timeout_s} s and was ended")
@@ -112,6 +111,16 @@ class _Child:
             raise answer
         result: T = answer
         return result
+
+    def _send(self, message: object) -> "Connection[Any, Any]":
+        try:
+            pipe = self.start()
+            pipe.send(message)
+        except BrokenPipeError:  # it died between two calls: this one has not begun
+            self._reap()
+            pipe = self.start()
+            pipe.send(message)
+        return pipe
 
     def kill(self) -> None:
         """Ends the process for good; a call that waits for it fails."""

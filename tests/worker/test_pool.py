@@ -1,0 +1,79 @@
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+from support.processes import wait_until
+
+from datamanager.errors import DatamanagerError, ProcessDied, Refused
+from datamanager.worker.pool import ProcessPool
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ProcessPool]:
+    async with ProcessPool(2, timeout_s=20) as opened:
+        yield opened
+
+
+def refuse() -> None:
+    raise Refused("bad_payload", "broken")
+
+
+async def test_calls_run_in_other_processes_at_the_same_time(pool: ProcessPool) -> None:
+    await asyncio.gather(*(pool.run(os.getpid) for _ in range(2)))
+    began_s = time.monotonic()
+    await asyncio.gather(*(pool.run(time.sleep, 0.5) for _ in range(2)))
+    assert time.monotonic() - began_s < 0.9
+    assert await pool.run(os.getpid) != os.getpid()
+
+
+async def test_what_a_call_raises_is_raised_here(pool: ProcessPool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await pool.run(divmod, 1, 0)
+    with pytest.raises(DatamanagerError, match="Refused: broken"):  # its class cannot be unpickled
+        await pool.run(refuse)
+
+
+async def test_a_call_that_kills_its_process_fails_and_the_next_one_works(pool: ProcessPool) -> None:
+    others = asyncio.gather(*(pool.run(abs, -n) for n in range(20)))
+    with pytest.raises(ProcessDied, match="_exit, exit status 3"):
+        await pool.run(os._exit, 3)
+    assert await others == list(range(20))
+    assert await pool.run(abs, -5) == 5
+
+
+async def test_a_process_that_dies_between_calls_is_replaced(pool: ProcessPool) -> None:
+    pids = set(await asyncio.gather(*(pool.run(os.getpid) for _ in range(20))))
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert await pool.run(os.getpid) not in pids
+
+
+async def test_a_call_that_takes_too_long_is_ended() -> None:
+    async with ProcessPool(1, timeout_s=1) as pool:
+        with pytest.raises(ProcessDied, match="sleep took longer than 1 s"):
+            await pool.run(time.sleep, 60)
+        assert await pool.run(abs, -1) == 1
+
+
+async def test_a_cancelled_call_does_not_give_its_answer_to_the_next() -> None:
+    async with ProcessPool(1, timeout_s=20) as pool:
+        await pool.run(abs, 0)
+        task = asyncio.create_task(pool.run(time.sleep, 0.3))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        assert await pool.run(abs, -7) == 7
+
+
+async def test_leaving_ends_the_processes_and_whoever_waits_for_them() -> None:
+    async with ProcessPool(1, timeout_s=60) as pool:
+        pid = await pool.run(os.getpid)
+        task = asyncio.create_task(pool.run(time.sleep, 60))
+        await asyncio.sleep(0.1)
+    with pytest.raises(ProcessDied):
+        await task
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
