@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from datamanager.playback.params import encode_cursor
+from datamanager.playback.plain_json import plain
 
 __all__ = ["DEFAULT_LIMIT", "Page", "next_cursor"]
 
@@ -30,4 +31,4 @@ def next_cursor(found: Sequence[D], limit: int, place: Callable[[D], tuple[int |
         limit: how many of it are on the page.
         place: where in the list's order one of them stands.
     """
-    return encode_cursor(place(found[limit - 1])) if len(found) > limit else None
+    return encode_cursor(tuple(plain(place(found[limit - 1])))) if len(found) > limit else None

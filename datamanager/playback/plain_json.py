@@ -25,8 +25,10 @@ def plain(value: Any) -> Any:
     match value:
         case float():
             return value if math.isfinite(value) else _NOT_FINITE.get(value, "NaN")
-        case str() | bool() | int() | None:
+        case str() | bool() | None:
             return value
+        case int():
+            return int(value)  # MongoDB's 64-bit integers are a type of their own, which JSON's encoder refuses
         case dict():
             return {key if isinstance(key, str) else str(key): plain(item) for key, item in value.items()}
         case list() | tuple():

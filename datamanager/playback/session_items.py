@@ -103,8 +103,8 @@ def robot_item(document: Document) -> RobotItem:
     """The item of one robot."""
     return RobotItem(
         robot_id=document["_id"],
-        sessions=document["sessions"],
-        recording=document["recording"],
+        sessions=int(document["sessions"]),
+        recording=int(document["recording"]),
         first_t_ns=_text(document["first_t_ns"]),
         last_t_ns=_text(document["last_t_ns"]),
     )
@@ -127,7 +127,7 @@ def stream_item(document: Document, totals: StreamTotals) -> StreamItem:
         **_stats_fields(totals),
         stream=document["stream"],
         kind=document["kind"],
-        channels=document.get("channels") or [],
+        channels=plain(document.get("channels") or []),
         metadata=plain(document.get("metadata") or {}),
         created_ns=str(document["created_ns"]),
     )
@@ -153,9 +153,9 @@ def _session_fields(document: Document) -> dict[str, Any]:
 
 def _stats_fields(totals: StreamTotals) -> dict[str, Any]:
     return {
-        "records": totals.records,
-        "samples": totals.samples,
-        "size_bytes": totals.size_bytes,
+        "records": int(totals.records),
+        "samples": int(totals.samples),
+        "size_bytes": int(totals.size_bytes),
         "first_t_ns": _text(totals.first_t_ns),
         "last_t_ns": _text(totals.last_t_ns),
     }

@@ -113,7 +113,7 @@ class RecordQueries:
         found: dict[str, list[int]] = {}
         for groups in await asyncio.gather(*(_aggregated(collection, pipeline) for collection in self._both)):
             for group in groups:
-                found.setdefault(group["_id"]["stream"], [0] * bins)[group["_id"]["bin"]] += group["n"]
+                found.setdefault(group["_id"]["stream"], [0] * bins)[group["_id"]["bin"]] += int(group["n"])
         return found
 
 

@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 _RETRY_AFTER_S = "1"
 
 
-def problem_handlers() -> dict[int | type[Exception], ExceptionHandler[Any]]:
+def problem_handlers() -> dict[int | type[Exception], ExceptionHandler]:
     """The handlers of every error there can be, for `Litestar(exception_handlers=...)`."""
     return {DatamanagerError: _ours, HTTPException: _of_framework, Exception: _unexpected}
 
