@@ -1,0 +1,112 @@
+"""The worker's composition root: opens what it needs, puts it together, and runs it until a signal comes."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from datamanager.clock import Clock, SystemClock
+from datamanager.config import Config, load_config
+from datamanager.kinds.images.info import ImageLimits
+from datamanager.observability import configure_logging, get_logger
+from datamanager.storage.jobs import JobQueue
+from datamanager.storage.mongo import Mongo, open_mongo
+from datamanager.storage.redis import Redis, open_redis
+from datamanager.storage.s3 import S3, open_s3
+from datamanager.storage.thumbnails import Thumbnails
+from datamanager.storage.tiers import TIERS_JOB, FrameTiers
+from datamanager.worker.handlers import Handlers
+from datamanager.worker.make_tiers import MakeTiers
+from datamanager.worker.outage import outlast
+from datamanager.worker.pool import ProcessPool
+from datamanager.worker.runner import Runner
+from datamanager.worker.sweep import Sweep
+
+__all__ = ["add_arguments", "run", "work"]
+
+_log = get_logger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The worker has no arguments: all its settings are variables."""
+    parser.epilog = "Settings are variables: see the README's table. SIGTERM lets it finish the jobs it has taken."
+
+
+def run(args: argparse.Namespace) -> int:  # noqa: ARG001  # every command is called alike
+    """Runs a worker until SIGTERM or SIGINT.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    config = load_config()
+    configure_logging(config.serve.log_level, config.serve.log_format)
+    asyncio.run(_run_until_signal(config))
+    return 0
+
+
+async def _run_until_signal(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await work(config, stop)
+
+
+async def work(config: Config, stop: asyncio.Event) -> None:
+    """Does jobs until `stop` is set and those taken are finished. Waits for servers that are away, however long.
+
+    Raises:
+        ConfigError: an address cannot be read.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        mongo = await stack.enter_async_context(open_mongo(config.mongo))
+        redis = await stack.enter_async_context(open_redis(config.redis))
+        s3 = await outlast(stop, lambda: stack.enter_async_context(open_s3(config.s3)))
+        if s3 is None:
+            return
+        runner, sweep = await stack.enter_async_context(_put_together(config, clock, mongo, redis, s3))
+        _log.info("worker is ready", concurrency=config.worker.concurrency)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(runner.run(stop))
+            tasks.create_task(sweep.run(stop))
+    _log.info("worker has left")
+
+
+@asynccontextmanager
+async def _put_together(
+    config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3
+) -> AsyncIterator[tuple[Runner, Sweep]]:
+    worker = config.worker
+    consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    queue = JobQueue(redis, clock, consumer=consumer, max_tries=worker.job_retries)
+    frames = FrameTiers(mongo, clock)
+    async with ProcessPool(
+        worker.concurrency, timeout_s=worker.job_timeout_s, preload=["datamanager.worker.child"]
+    ) as pool:
+        runner = Runner(queue, _handlers(config, clock, mongo, s3, frames, pool), job_timeout_s=worker.job_timeout_s)
+        yield (
+            runner,
+            Sweep(
+                queue,
+                runner,
+                frames,
+                clock,
+                interval_s=worker.sweep_interval_s,
+                job_timeout_s=worker.job_timeout_s,
+            ),
+        )
+
+
+def _handlers(config: Config, clock: Clock, mongo: Mongo, s3: S3, frames: FrameTiers, pool: ProcessPool) -> Handlers:
+    limits = ImageLimits(max_pixels=config.ingest.image_max_pixels, max_points=config.ingest.cloud_max_points)
+    return {
+        TIERS_JOB: MakeTiers(s3, frames, Thumbnails(mongo, clock), pool, limits),
+    }
