@@ -4,7 +4,7 @@ import msgspec
 
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
 from datamanager.playback.params import decode_cursor, parse_int
-from datamanager.playback.plain_json import timestamp_s
+from datamanager.playback.plain_json import plain, timestamp_s
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.mongo import Document
 

@@ -1,11 +1,13 @@
 """Addresses signed by us, for what S3 can't sign: a thumbnail in GridFS, a preview that is not made yet.
 
-`/api/v1/frames/{frame_id}/{tier}?expires={Unix seconds}&signature={HMAC-SHA-256, base64url}`.
+`/api/v1/frames/{frame_id}/{tier}?expires={Unix seconds}&signature={keyed BLAKE2b (RFC 7693), base64url}`: a MAC
+in one pass, which takes a third of the time of HMAC-SHA-256.
 """
 
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from hashlib import blake2b
 
 from datamanager.clock import Clock
 from datamanager.errors import BadSignature
@@ -58,5 +60,5 @@ class UrlSigner:
         return self._clock.now_ns() // _NS
 
     def _signature(self, frame_id: str, tier: str, expires: str) -> str:
-        digest = hmac.digest(self._secret, f"{frame_id}\n{tier}\n{expires}".encode(), "sha256")
-        return urlsafe_b64encode(digest[:_SIGNATURE_BYTES]).decode()
+        name = f"{frame_id}\n{tier}\n{expires}".encode()
+        return urlsafe_b64encode(blake2b(name, digest_size=_SIGNATURE_BYTES, key=self._secret).digest()).decode()

@@ -1,4 +1,4 @@
-"""The one place that talks to S3: obstore for the data and the signing, aiobotocore for the bucket itself."""
+"""The one place that talks to S3: obstore for the data, aiobotocore for the bucket itself."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +13,7 @@ from obstore.store import S3Store
 
 from datamanager.config import S3Config
 from datamanager.errors import ConfigError, NotFound, S3Unavailable
+from datamanager.storage.presign import Presigner
 
 __all__ = ["S3", "open_s3"]
 
@@ -23,9 +24,9 @@ class S3:
     Keys are as `storage.keys` makes them. A missing key raises `NotFound`; every other failure `S3Unavailable`.
     """
 
-    def __init__(self, store: S3Store, signer: S3Store) -> None:
+    def __init__(self, store: S3Store, presigner: Presigner) -> None:
         self._store = store
-        self._signer = signer
+        self._presigner = presigner
 
     async def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
         """Stores an object whole; when it returns, the object is durable. An object already there is replaced."""
@@ -57,9 +58,7 @@ class S3:
 
     def sign(self, keys: Sequence[str], ttl_s: int) -> list[str]:
         """Pre-signed GET URLs of many keys, good for `ttl_s` seconds. Computed here, without asking S3."""
-        if not keys:
-            return []
-        return list(obstore.sign(self._signer, "GET", list(keys), timedelta(seconds=ttl_s)))
+        return self._presigner.urls(keys, ttl_s)
 
     async def ping(self) -> None:
         """Returns when S3 answers.
@@ -133,7 +132,13 @@ async def open_s3(config: S3Config) -> AsyncIterator[S3]:
     await _ensure_bucket(config)
     try:
         store = _store(config, config.endpoint)
-        signer = _store(config, config.public_endpoint or config.endpoint)
     except (BaseError, ValueError) as exc:
         raise ConfigError(f"DATAMANAGER_S3_ENDPOINT={config.endpoint!r}: {exc}") from exc
-    yield S3(store, signer)
+    presigner = Presigner(
+        endpoint=config.public_endpoint or config.endpoint,
+        bucket=config.bucket,
+        region=config.region,
+        access_key=config.access_key,
+        secret_key=config.secret_key,
+    )
+    yield S3(store, presigner)

@@ -1,10 +1,10 @@
 """Errors become problem details: the handlers that the application registers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ExceptionHandler
 
 from datamanager.errors import DatamanagerError, Unavailable
 from datamanager.observability import get_logger
@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 _RETRY_AFTER_S = "1"
 
 
-def problem_handlers() -> dict[int | type[Exception], ExceptionHandler]:
+def problem_handlers() -> dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[bytes]]]:
     """The handlers of every error there can be, for `Litestar(exception_handlers=...)`."""
     return {DatamanagerError: _ours, HTTPException: _of_framework, Exception: _unexpected}
 
