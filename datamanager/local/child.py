@@ -163,11 +163,11 @@ class Child:
     def _quote(self, how: str) -> None:
         """Shows the last words of one that ended by itself and whose lines the console does not show."""
         if how.startswith("ended") and self.spec.lines is no_lines:
-            for line in list(self._output.last_lines)[-3:]:
-                self._report(self.spec.name, f"  {line[:300]}")
+            for line in self._output.last_lines[-3:]:
+                self._report(self.spec.name, f"  {line}")
 
     def _failure(self, how: str) -> LocalServerError:
-        last = "".join(f"\n    {line[:300]}" for line in list(self._output.last_lines)[-8:])
+        last = "".join(f"\n    {line}" for line in self._output.last_lines)
         said = f"; its last words:{last}" if last else ""
         return LocalServerError(f"{self.spec.name} {how}; its log is {self._log.path}{said}")
 

@@ -28,7 +28,8 @@ def error_lines_of_mongod(line: str) -> str | None:
         entry = json.loads(line)
     except ValueError:
         return line
-    return f"{entry.get('msg')} {json.dumps(entry.get('attr', {}))}"
+    attributes = f" {json.dumps(entry['attr'])}" if entry.get("attr") else ""
+    return " ".join(str(entry.get("msg")).split()) + attributes
 
 
 def error_lines_of_weed(line: str) -> str | None:

@@ -52,7 +52,13 @@ class ChildOutput:
         self._lines = lines
         self._report = report
         self._log_works = True
-        self.last_lines: deque[str] = deque(maxlen=20)
+        self._last: deque[str] = deque(maxlen=8)
+        self._last_shown: deque[str] = deque(maxlen=8)
+
+    @property
+    def last_lines(self) -> list[str]:
+        """The last that was worth showing, or else the last that was said."""
+        return list(self._last_shown or self._last)
 
     async def pump(self, reader: asyncio.StreamReader) -> None:
         """Reads until the child closes its output. Never slower than the disk, so that the child never waits for us."""
@@ -80,7 +86,8 @@ class ChildOutput:
         line = raw.decode(errors="replace").rstrip()
         if not line:
             return
-        self.last_lines.append(line)
+        self._last.append(line[:_SHOWN_LINE])
         shown = self._lines(line)
         if shown is not None:
+            self._last_shown.append(shown[:_SHOWN_LINE])
             self._report(self._name, shown[:_SHOWN_LINE])

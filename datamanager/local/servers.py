@@ -13,7 +13,7 @@ from datamanager.local.binaries import MONGOD, REDIS, WEED, find_program
 from datamanager.local.child import ChildSpec
 from datamanager.local.lines import error_lines_of_mongod, error_lines_of_weed
 from datamanager.local.output import Report
-from datamanager.local.ports import choose_port
+from datamanager.local.ports import HeldPorts
 from datamanager.local.probes import mongod_answers, redis_answers, weed_answers
 from datamanager.local.state import LocalState, hold_folder, read_state, write_state
 from datamanager.local.supervise import supervised
@@ -45,19 +45,18 @@ async def local_servers(
     """
     environ = os.environ if environ is None else environ
     cache_gb = load_config(environ).local.mongo_cache_gb
-    with hold_folder(folder):
-        state = _with_addresses(_with_ports(read_state(folder) or LocalState()), environ)
+    with hold_folder(folder), HeldPorts() as held:
+        state = _with_addresses(_with_ports(read_state(folder) or LocalState(), held), environ)
         specs = await _specs(folder, state, given(environ), cache_gb)
         write_state(folder, state)
         async with supervised(specs, logs=folder / "logs", report=report):
             yield state
 
 
-def _with_ports(state: LocalState) -> LocalState:
-    ports: dict[str, int] = {}
-    for name in ("mongod", "redis", *(f"{part}{twin}" for part in _WEED_PARTS for twin in ("", ".grpc"))):
-        ports[name] = choose_port(state.ports.get(name), ports.values())
-    admin = choose_port(state.ports.get("admin"), ports.values(), twin_offset=_GRPC_OFFSET)
+def _with_ports(state: LocalState, held: HeldPorts) -> LocalState:
+    names = ("mongod", "redis", *(f"{part}{twin}" for part in _WEED_PARTS for twin in ("", ".grpc")))
+    ports = {name: held.choose(state.ports.get(name)) for name in names}
+    admin = held.choose(state.ports.get("admin"), twin_offset=_GRPC_OFFSET)
     return replace(state, ports=ports | {"admin": admin, "admin.grpc": admin + _GRPC_OFFSET})
 
 

@@ -17,7 +17,7 @@ from datamanager.local.command import say_addresses
 from datamanager.local.console import Console
 from datamanager.local.foreground import run_until_signal
 from datamanager.local.lines import warning_lines_of_python
-from datamanager.local.ports import choose_port
+from datamanager.local.ports import HeldPorts
 from datamanager.local.probes import http_answers
 from datamanager.local.servers import local_servers
 from datamanager.local.state import LocalState
@@ -48,10 +48,12 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(environ)
     if args.workers < 0:
         raise ConfigError(f"--workers {args.workers} must not be negative")
-    host, port = config.serve.host, config.serve.port or choose_port(None, ())
-    _check_port(host, port)
     folder = (args.data_dir or Path(config.local.data_dir)).absolute()
-    return run_until_signal(_run_all(folder, host, port, args.workers, Console()))
+    with HeldPorts() as held:
+        host, port = config.serve.host, config.serve.port or held.choose()
+        held.hold(port)  # no server of ours takes it before `serve` listens there
+        _check_port(host, port)
+        return run_until_signal(_run_all(folder, host, port, args.workers, Console()))
 
 
 def _check_port(host: str, port: int) -> None:

@@ -8,6 +8,12 @@ def test_an_error_of_mongod_is_shown_as_a_sentence() -> None:
     assert error_lines_of_mongod(line) == 'No disk {"free": 0}'
 
 
+def test_an_error_of_mongod_takes_one_line_whatever_is_in_it() -> None:
+    assert error_lines_of_mongod('{"t":{},"s":"F","msg":"\\n\\n***aborting after fassert() failure\\n\\n"}') == (
+        "***aborting after fassert() failure"
+    )
+
+
 @pytest.mark.parametrize("severity", ["I", "W", "D1"])
 def test_what_mongod_says_at_each_start_is_not_shown(severity: str) -> None:
     assert error_lines_of_mongod(f'{{"t":{{"$date":"2026-11-20"}},"s":"{severity}","msg":"\\"s\\":\\"E\\""}}') is None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datamanager.config import Config, environ_of
-from datamanager.local.ports import choose_port
+from datamanager.local.ports import HeldPorts
 from datamanager.local.spawn import die_with
 
 __all__ = ["clean_environ", "datamanager", "datamanager_worker", "http_status", "served", "wait_until"]
@@ -59,11 +59,12 @@ def served(config: Config, *, log: Path, **more: str) -> Iterator[str]:
     Yields:
         Its base URL, without a slash at the end, once it is ready.
     """
-    port = choose_port(None, ())
-    url = f"http://127.0.0.1:{port}"
-    with datamanager("serve", log=log, env=clean_environ(config, DATAMANAGER_PORT=str(port), **more)) as process:
-        wait_until(lambda: http_status(f"{url}/ready") == 200, process=process, log=log)
-        yield url
+    with HeldPorts() as held:
+        port = str(held.choose())
+        url = f"http://127.0.0.1:{port}"
+        with datamanager("serve", log=log, env=clean_environ(config, DATAMANAGER_PORT=port, **more)) as process:
+            wait_until(lambda: http_status(f"{url}/ready") == 200, process=process, log=log)
+            yield url
 
 
 @contextmanager
