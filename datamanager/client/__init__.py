@@ -1,1 +1,69 @@
-"""Client: the robot's side: push a session, and read it back."""
+"""The robot's side: `Robot` and `AsyncRobot` send, `Reader` and `AsyncReader` read back.
+
+Nothing is imported before it is asked for, so that a robot that only sends never loads the reader.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datamanager.client.async_reader import AsyncReader, AsyncSessionReader
+    from datamanager.client.blocking import Robot
+    from datamanager.client.errors import (
+        ClientClosed,
+        ClientError,
+        ReaderError,
+        SpoolLocked,
+        Superseded,
+        Unauthorized,
+    )
+    from datamanager.client.reader import Reader, SessionReader
+    from datamanager.client.robot import AsyncRobot
+    from datamanager.client.settings import ClientSettings
+    from datamanager.client.stats import Reject, Stats
+    from datamanager.client.stream import Stream
+
+__all__ = [
+    "AsyncReader",
+    "AsyncRobot",
+    "AsyncSessionReader",
+    "ClientClosed",
+    "ClientError",
+    "ClientSettings",
+    "Reader",
+    "ReaderError",
+    "Reject",
+    "Robot",
+    "SessionReader",
+    "SpoolLocked",
+    "Stats",
+    "Stream",
+    "Superseded",
+    "Unauthorized",
+]
+
+_WHERE = {
+    "AsyncReader": "async_reader",
+    "AsyncRobot": "robot",
+    "AsyncSessionReader": "async_reader",
+    "ClientClosed": "errors",
+    "ClientError": "errors",
+    "ClientSettings": "settings",
+    "Reader": "reader",
+    "ReaderError": "errors",
+    "Reject": "stats",
+    "Robot": "blocking",
+    "SessionReader": "reader",
+    "SpoolLocked": "errors",
+    "Stats": "stats",
+    "Stream": "stream",
+    "Superseded": "errors",
+    "Unauthorized": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

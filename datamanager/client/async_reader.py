@@ -1,0 +1,232 @@
+"""`AsyncReader`: reads back what was recorded, within an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import httpx
+
+from datamanager.client.asks import (
+    Ask,
+    Samples,
+    Tier,
+    Time,
+    arrow_of,
+    check,
+    client_options,
+    content_of,
+    json_of,
+    pending,
+    range_ask,
+    records_params,
+    samples_of,
+    session_path,
+    sessions_params,
+    time_text,
+    unreachable,
+)
+from datamanager.client.errors import ReaderError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["AsyncReader", "AsyncSessionReader"]
+
+T = TypeVar("T")
+
+
+class AsyncReader:
+    """Reads from a server.
+
+        async with AsyncReader("http://host:8080") as reader:
+            samples = await reader.session("arm-1", "run-7").range("pose", start, end)
+
+    A time is float seconds, int nanoseconds, or an aware datetime; ranges are half-open. Every call raises `ReaderError`
+    when the server answers with an error, or not at all.
+
+    Args:
+        url: the server's address, like `http://host:8080`.
+        token: shown to the server.
+        timeout_s: how long any step of a request may take.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        self._http = httpx.AsyncClient(**client_options(url, token, timeout_s))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._http.aclose()
+
+    async def sessions(
+        self,
+        *,
+        robot_id: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        status: str | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Sessions, those whose data overlap [start, end), page by page.
+
+        Args:
+            robot_id: of this robot alone.
+            start: from this time on.
+            end: before this time.
+            tag: that bear this tag.
+            q: with this in ids, tags or notes.
+            status: `recording` or `ended`.
+        """
+        async for item in self.pages("/sessions", sessions_params(robot_id, start, end, tag, q, status)):
+            yield item
+
+    def session(self, robot_id: str, session_id: str) -> "AsyncSessionReader":
+        """One session; nothing is asked before something of it is."""
+        return AsyncSessionReader(self, robot_id, session_id)
+
+    async def frame(self, frame_id: str, tier: Tier = "original", *, wait_s: float = 30.0) -> bytes:
+        """A frame's bytes in a tier; waits while the tier is being made.
+
+        Raises:
+            ReaderError: `pending` when it is not made within `wait_s`.
+        """
+        path = f"/frames/{frame_id}/{tier}"
+        left_s = wait_s
+        while True:
+            answer = await self._get(path, {})
+            again_s = pending(answer)
+            if again_s is None:
+                return answer.content
+            if left_s <= 0:
+                raise ReaderError("pending", f"the {tier} of {frame_id} was not made within {wait_s} s", 202)
+            await asyncio.sleep(min(again_s, left_s))
+            left_s -= again_s
+
+    async def content(self, record_id: str) -> bytes:
+        """A record's exact bytes."""
+        return await self.ask(Ask(f"/records/{record_id}/content", content_of))
+
+    async def ask(self, ask: Ask[T]) -> T:
+        """Sends one request and reads its answer."""
+        return ask.read(await self._get(ask.path, ask.params))
+
+    async def pages(self, path: str, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Every item of a list, over all its pages."""
+        cursor: str | None = None
+        while True:
+            page = json_of(await self._get(path, params | ({"cursor": cursor} if cursor else {})))
+            for item in page["items"]:
+                yield item
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    async def _get(self, path: str, params: dict[str, Any]) -> httpx.Response:
+        try:
+            return check(await self._http.get(path, params=params))
+        except httpx.HTTPError as error:
+            raise unreachable(error) from error
+
+
+class AsyncSessionReader:
+    """One session of a robot."""
+
+    def __init__(self, reader: AsyncReader, robot_id: str, session_id: str) -> None:
+        self._reader = reader
+        self._path = session_path(robot_id, session_id)
+
+    async def info(self) -> dict[str, Any]:
+        """The session itself: times, status, config, tags, and what each stream holds."""
+        found: dict[str, Any] = await self._reader.ask(Ask(self._path, json_of))
+        return found
+
+    async def streams(self) -> list[dict[str, Any]]:
+        """Its streams: name, kind, channels, and what each holds."""
+        page = await self._reader.ask(Ask(f"{self._path}/streams", json_of))
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def range(
+        self,
+        stream: str,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        channels: Sequence[str] | None = None,
+        max_points: int | None = None,
+    ) -> Samples:
+        """Samples of [start, end), ascending in time, as arrays by name.
+
+        `t_ns` (int64) comes first, then the channels: with a dtype where all values are numbers, else as objects, None where
+        there is no value. With `max_points`: `t_ns`, `t_end_ns` and `count` of each bucket, and `min(x)`, `max(x)`, `mean(x)`
+        of each numeric channel.
+
+        Args:
+            stream: which stream.
+            start: the first time; the beginning when None.
+            end: the time behind the last; the end when None.
+            channels: which channels; all when None.
+            max_points: at most so many buckets instead of the samples themselves.
+        """
+        return await self._reader.ask(
+            range_ask(self._path, stream, start, end, channels, max_points, "msgpack", samples_of)
+        )
+
+    async def range_arrow(
+        self,
+        stream: str,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        channels: Sequence[str] | None = None,
+        max_points: int | None = None,
+    ) -> "pa.Table":
+        """As `range`, as a pyarrow Table.
+
+        Raises:
+            ModuleNotFoundError: pyarrow is not installed.
+        """
+        return await self._reader.ask(
+            range_ask(self._path, stream, start, end, channels, max_points, "arrow", arrow_of)
+        )
+
+    async def records(
+        self,
+        stream: str | Sequence[str] | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        tier: Tier | Sequence[Tier] | None = None,
+        page_limit: int | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Frames and other records of [start, end), ascending in time, page by page.
+
+        Args:
+            stream: which streams; all when None.
+            start: the first time; the beginning when None.
+            end: the time behind the last; the end when None.
+            tier: which tiers to have addresses of; all when None.
+            page_limit: how many come with one request.
+        """
+        async for item in self._reader.pages(
+            f"{self._path}/records", records_params(stream, start, end, tier, page_limit)
+        ):
+            yield item
+
+    async def at(self, t: Time, streams: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The last record, or sample, of each stream at or before a time."""
+        params: dict[str, Any] = {"t": time_text(t)}
+        if streams is not None:
+            params["streams"] = list(streams)
+        page = await self._reader.ask(Ask(f"{self._path}/at", json_of, params))
+        items: list[dict[str, Any]] = page["items"]
+        return items

@@ -1,0 +1,223 @@
+"""`Reader`: reads back what was recorded."""
+
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import httpx
+
+from datamanager.client.asks import (
+    Ask,
+    Samples,
+    Tier,
+    Time,
+    arrow_of,
+    check,
+    client_options,
+    content_of,
+    json_of,
+    pending,
+    range_ask,
+    records_params,
+    samples_of,
+    session_path,
+    sessions_params,
+    time_text,
+    unreachable,
+)
+from datamanager.client.errors import ReaderError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Reader", "SessionReader"]
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads from a server.
+
+        with Reader("http://host:8080") as reader:
+            samples = reader.session("arm-1", "run-7").range("pose", start, end)
+
+    A time is float seconds, int nanoseconds, or an aware datetime; ranges are half-open. Every call raises `ReaderError`
+    when the server answers with an error, or not at all.
+
+    Args:
+        url: the server's address, like `http://host:8080`.
+        token: shown to the server.
+        timeout_s: how long any step of a request may take.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        self._http = httpx.Client(**client_options(url, token, timeout_s))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._http.close()
+
+    def sessions(
+        self,
+        *,
+        robot_id: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        status: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Sessions, those whose data overlap [start, end), page by page.
+
+        Args:
+            robot_id: of this robot alone.
+            start: from this time on.
+            end: before this time.
+            tag: that bear this tag.
+            q: with this in ids, tags or notes.
+            status: `recording` or `ended`.
+        """
+        yield from self.pages("/sessions", sessions_params(robot_id, start, end, tag, q, status))
+
+    def session(self, robot_id: str, session_id: str) -> "SessionReader":
+        """One session; nothing is asked before something of it is."""
+        return SessionReader(self, robot_id, session_id)
+
+    def frame(self, frame_id: str, tier: Tier = "original", *, wait_s: float = 30.0) -> bytes:
+        """A frame's bytes in a tier; waits while the tier is being made.
+
+        Raises:
+            ReaderError: `pending` when it is not made within `wait_s`.
+        """
+        path = f"/frames/{frame_id}/{tier}"
+        left_s = wait_s
+        while True:
+            answer = self._get(path, {})
+            again_s = pending(answer)
+            if again_s is None:
+                return answer.content
+            if left_s <= 0:
+                raise ReaderError("pending", f"the {tier} of {frame_id} was not made within {wait_s} s", 202)
+            time.sleep(min(again_s, left_s))
+            left_s -= again_s
+
+    def content(self, record_id: str) -> bytes:
+        """A record's exact bytes."""
+        return self.ask(Ask(f"/records/{record_id}/content", content_of))
+
+    def ask(self, ask: Ask[T]) -> T:
+        """Sends one request and reads its answer."""
+        return ask.read(self._get(ask.path, ask.params))
+
+    def pages(self, path: str, params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every item of a list, over all its pages."""
+        cursor: str | None = None
+        while True:
+            page = json_of(self._get(path, params | ({"cursor": cursor} if cursor else {})))
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def _get(self, path: str, params: dict[str, Any]) -> httpx.Response:
+        try:
+            return check(self._http.get(path, params=params))
+        except httpx.HTTPError as error:
+            raise unreachable(error) from error
+
+
+class SessionReader:
+    """One session of a robot."""
+
+    def __init__(self, reader: Reader, robot_id: str, session_id: str) -> None:
+        self._reader = reader
+        self._path = session_path(robot_id, session_id)
+
+    def info(self) -> dict[str, Any]:
+        """The session itself: times, status, config, tags, and what each stream holds."""
+        found: dict[str, Any] = self._reader.ask(Ask(self._path, json_of))
+        return found
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Its streams: name, kind, channels, and what each holds."""
+        page = self._reader.ask(Ask(f"{self._path}/streams", json_of))
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    def range(
+        self,
+        stream: str,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        channels: Sequence[str] | None = None,
+        max_points: int | None = None,
+    ) -> Samples:
+        """Samples of [start, end), ascending in time, as arrays by name.
+
+        `t_ns` (int64) comes first, then the channels: with a dtype where all values are numbers, else as objects, None where
+        there is no value. With `max_points`: `t_ns`, `t_end_ns` and `count` of each bucket, and `min(x)`, `max(x)`, `mean(x)`
+        of each numeric channel.
+
+        Args:
+            stream: which stream.
+            start: the first time; the beginning when None.
+            end: the time behind the last; the end when None.
+            channels: which channels; all when None.
+            max_points: at most so many buckets instead of the samples themselves.
+        """
+        return self._reader.ask(range_ask(self._path, stream, start, end, channels, max_points, "msgpack", samples_of))
+
+    def range_arrow(
+        self,
+        stream: str,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        channels: Sequence[str] | None = None,
+        max_points: int | None = None,
+    ) -> "pa.Table":
+        """As `range`, as a pyarrow Table.
+
+        Raises:
+            ModuleNotFoundError: pyarrow is not installed.
+        """
+        return self._reader.ask(range_ask(self._path, stream, start, end, channels, max_points, "arrow", arrow_of))
+
+    def records(
+        self,
+        stream: str | Sequence[str] | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        tier: Tier | Sequence[Tier] | None = None,
+        page_limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Frames and other records of [start, end), ascending in time, page by page.
+
+        Args:
+            stream: which streams; all when None.
+            start: the first time; the beginning when None.
+            end: the time behind the last; the end when None.
+            tier: which tiers to have addresses of; all when None.
+            page_limit: how many come with one request.
+        """
+        yield from self._reader.pages(f"{self._path}/records", records_params(stream, start, end, tier, page_limit))
+
+    def at(self, t: Time, streams: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The last record, or sample, of each stream at or before a time."""
+        params: dict[str, Any] = {"t": time_text(t)}
+        if streams is not None:
+            params["streams"] = list(streams)
+        page = self._reader.ask(Ask(f"{self._path}/at", json_of, params))
+        items: list[dict[str, Any]] = page["items"]
+        return items
