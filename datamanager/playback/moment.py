@@ -9,7 +9,7 @@ from datamanager.playback.plain_json import plain, timestamp_s
 from datamanager.playback.record_items import RecordItem, RecordItems
 from datamanager.playback.samples_port import SampleReader
 from datamanager.storage.mongo import Document
-from datamanager.storage.record_queries import FRAME_KINDS, RecordQueries
+from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.session_queries import SessionQueries
 
 __all__ = ["MomentReader", "SampleItem"]
@@ -58,8 +58,7 @@ class MomentReader:
             async with limit:
                 if kinds[stream] == "time_series":
                     return await self._sample(robot_id, session_id, stream, t_ns)
-                frames = kinds[stream] in FRAME_KINDS
-                return await self._records.last_at(robot_id, session_id, stream, t_ns, frames=frames)
+                return await self._records.last_at(robot_id, session_id, stream, t_ns)
 
         found = await asyncio.gather(*(look_up(stream) for stream in wanted))
         records = iter(self._items.items([each for each in found if isinstance(each, dict)]))

@@ -9,7 +9,6 @@ from datamanager.errors import Refused
 from datamanager.playback.plain_json import plain, timestamp_s
 from datamanager.playback.signing import UrlSigner
 from datamanager.storage.mongo import Document
-from datamanager.storage.record_queries import FRAME_KINDS
 
 __all__ = ["TIERS", "KeySigner", "RecordItem", "RecordItems", "Tier", "TierUrls", "WholeRecord", "parse_tiers"]
 
@@ -108,7 +107,7 @@ class RecordItems:
                 key = _s3_key(document, tier)
                 if key is not None:
                     in_s3.append((urls, key))
-                elif document["kind"] in FRAME_KINDS:
+                elif _is_frame(document):
                     ours.append((urls, document["_id"]))
                 elif tier == "original":
                     urls[tier] = f"/api/v1/records/{document['_id']}/content"
@@ -125,8 +124,12 @@ class RecordItems:
 
 
 def _s3_key(document: Document, tier: Tier) -> str | None:
-    key = document.get("keys", {}).get(tier)
-    return document.get("key") if key is None and tier == "original" else key
+    key: str | None = document.get("keys", {}).get(tier)
+    return key
+
+
+def _is_frame(document: Document) -> bool:
+    return "derived" in document  # only what has tiers bears their state
 
 
 def _fields(document: Document) -> dict[str, Any]:
@@ -149,7 +152,7 @@ def _fields(document: Document) -> dict[str, Any]:
 
 def _metadata(document: Document) -> dict[str, Any]:
     own: dict[str, Any] = plain(document.get("metadata") or {})
-    if document["kind"] not in FRAME_KINDS:
+    if not _is_frame(document):
         return own
     extracted = {name: plain(document[name]) for name in _EXTRACTED if document.get(name) is not None}
     hidden = {name: own[name] for name in own.keys() & extracted.keys() if own[name] != extracted[name]}

@@ -12,9 +12,8 @@ from bson.decimal128 import Decimal128
 from datamanager.errors import NotFound
 from datamanager.storage.mongo import Collection, Document, Mongo, translated
 
-__all__ = ["FRAME_KINDS", "RecordQueries"]
+__all__ = ["RecordQueries"]
 
-FRAME_KINDS = frozenset({"images", "video"})  # these stand in `frames_metadata`; all others, in `records`
 _QUERY_MS = 30_000
 _LEFT_OUT = {"inline": 0, "prev": 0, "generation": 0}  # bytes and book-keeping no list shows
 _ASCENDING = [("t_ns", 1), ("_id", 1)]
@@ -88,7 +87,7 @@ class RecordQueries:
             found = self._frames.find({"_id": {"$in": list(frame_ids)}}, _LEFT_OUT, batch_size=len(frame_ids) + 1)
             return {document["_id"]: document for document in await found.to_list()}
 
-    async def last_at(self, robot_id: str, session_id: str, stream: str, t_ns: int, *, frames: bool) -> Document | None:
+    async def last_at(self, robot_id: str, session_id: str, stream: str, t_ns: int) -> Document | None:
         """The last record of a stream at or before `t_ns`; None when there is none.
 
         Args:
@@ -96,11 +95,11 @@ class RecordQueries:
             session_id: which recording run.
             stream: which stream.
             t_ns: the moment, below 2^63.
-            frames: whether the stream holds frames.
         """
         query = {"robot_id": robot_id, "session_id": session_id, "stream": stream, "t_ns": {"$lte": t_ns}}
         with translated():
-            return await (self._frames if frames else self._records).find_one(query, _LEFT_OUT, sort=_DESCENDING)
+            both = await asyncio.gather(*(c.find_one(query, _LEFT_OUT, sort=_DESCENDING) for c in self._both))
+        return max((d for d in both if d is not None), key=_place, default=None)
 
     async def counts(
         self, robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int
@@ -140,7 +139,11 @@ def _merged(found: Sequence[list[Document]], limit: int) -> list[Document]:
     filled = [documents for documents in found if documents]
     if len(filled) < 2:
         return filled[0] if filled else []
-    return sorted((d for documents in filled for d in documents), key=lambda d: (d["t_ns"], d["_id"]))[:limit]
+    return sorted((d for documents in filled for d in documents), key=_place)[:limit]
+
+
+def _place(document: Document) -> tuple[int, str]:
+    return document["t_ns"], document["_id"]
 
 
 def _count_pipeline(robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int) -> list[dict[str, Any]]:
