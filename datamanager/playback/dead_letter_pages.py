@@ -1,5 +1,7 @@
 """Pages of dead letters."""
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
@@ -10,15 +12,15 @@ from datamanager.storage.mongo import Document
 
 __all__ = ["DeadLetterItem", "DeadLetterPages"]
 
-_NS_PER_MS = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DeadLetterItem(msgspec.Struct, frozen=True, kw_only=True):
     """One refused message.
 
     Attributes:
-        size_bytes: how many of its bytes were kept.
-        truncated: whether it had more.
+        size_bytes: how large it was.
+        truncated: whether it was too large to be kept whole.
         arrived_ns: when it came, Unix nanoseconds as text, exact to the millisecond.
         url: where its bytes are.
     """
@@ -60,13 +62,14 @@ class DeadLetterPages:
         """
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
         fields = {name: value for name, value in wanted.items() if value is not None}
-        found = await self._letters.page(fields, count + 1, decode_cursor(cursor, tuple[int, str]))
-        following = next_cursor(found, count, lambda d: (d["arrived_ms"], d["_id"]))
+        after = decode_cursor(cursor, tuple[str])
+        found = await self._letters.page(fields, count + 1, after[0] if after else None)
+        following = next_cursor(found, count, lambda d: (d["_id"],))
         return Page(items=[_item(d) for d in found[:count]], next_cursor=following)
 
 
 def _item(document: Document) -> DeadLetterItem:
-    arrived_ns = document["arrived_ms"] * _NS_PER_MS
+    arrived_ns = (document["arrived"] - _EPOCH) // timedelta(microseconds=1) * 1000
     return DeadLetterItem(
         dead_letter_id=document["_id"],
         robot_id=document.get("robot_id"),
