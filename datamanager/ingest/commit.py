@@ -133,7 +133,7 @@ class Committer:
         good = [item for item in group if id(item) not in lost]
         for item in good:
             item.account.written(item)
-        with_statistics = [i.block for i in good if i.block is not None and i.block.statistics]
+        with_statistics = [i.block for i in good if i.block is not None]
         await asyncio.gather(
             self._write_statistics(with_statistics),
             self._insist(lambda: self._stores.sessions.widen(_spans(accounts))),

@@ -23,13 +23,11 @@ class LedgerEntry:
     Attributes:
         first, last: the range.
         prev: the number that had arrived before `first`; None when there was none.
-        rejected: it was refused (a dead letter) rather than stored.
     """
 
     first: int
     last: int
     prev: int | None
-    rejected: bool = False
 
 
 def frontier(entries: Iterable[LedgerEntry], acked: int | None = None) -> int | None:
@@ -108,6 +106,12 @@ class StreamLedger:
             pending.first = seq
             heapq.heappush(self._heap, (seq, pending))
 
+    def hold(self, pending: Pending, seq: int) -> None:
+        """Adds a number that is being refused: it holds acks back until that is kept, and stays new."""
+        pending.seqs.add(seq, seq)
+        pending.first = seq
+        heapq.heappush(self._heap, (seq, pending))
+
     def resolve(self, pending: Pending, *, rejected: bool = False) -> None:
         """The group is durable, or was rejected as a whole."""
         pending.closed = True
@@ -115,12 +119,17 @@ class StreamLedger:
         for first, last in pending.seqs:
             target.add(first, last)
 
-    def ackable(self) -> int | None:
-        """The number to ack now; None when an ack would promise too much or nothing is there to promise."""
+    @property
+    def held(self) -> bool:
+        """Whether a number is still on its way to the database or to the dead letters."""
         while self._heap and self._heap[0][1].closed:
             heapq.heappop(self._heap)
+        return bool(self._heap)
+
+    def ackable(self) -> int | None:
+        """The number to ack now; None when an ack would promise too much or nothing is there to promise."""
         known = (self.durable, self._rejected)
-        if self._heap:
+        if self.held:
             limit = self._heap[0][0] - 1
             found = [f for f in (ranges.floor(limit) for ranges in known) if f is not None]
         else:

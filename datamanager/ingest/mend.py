@@ -35,9 +35,9 @@ async def mend_statistics(
     made = []
     for header in lacking:
         block = await telemetry.block_of(header, session.robot_id, session.session_id)
-        packed = block and pack_batch(decode_batch(block["data"], session.schema(header.stream, header.schema)))
-        if block and packed:
-            made.append(statistics_document_of(block, packed))
+        if block is not None:
+            batch = decode_batch(block["data"], session.schema(header.stream, header.schema))
+            made.append(statistics_document_of(block, pack_batch(batch)))
     if made:
         _log.info("statistics made again after a crash", session=session.id, blocks=len(made))
         await telemetry.insert_statistics_documents(made)

@@ -6,14 +6,14 @@ from typing import Any
 
 from datamanager.config import IngestConfig
 from datamanager.ingest.commit import CommitItem, Stores
-from datamanager.ingest.ledger import LedgerEntry, StreamLedger, frontier
+from datamanager.ingest.ledger import StreamLedger
 from datamanager.ingest.mend import mend_statistics
+from datamanager.ingest.reading import Reading
 from datamanager.ingest.session import SessionState
-from datamanager.ingest.stream import StreamWriter, Totals
+from datamanager.ingest.stream import StreamWriter
+from datamanager.ingest.totals import Totals
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.mongo import Document
-from datamanager.storage.ranges import RangeSet
-from datamanager.storage.telemetry import BlockHeader
 
 __all__ = ["Producer"]
 
@@ -31,6 +31,7 @@ class Producer:
         self.name = name
         self.streams: dict[str, StreamWriter] = {}
         self.loaded = False
+        self.arrivals = 0
         self.lock = asyncio.Lock()
         self._config = config
         self._stores = stores
@@ -38,16 +39,32 @@ class Producer:
         self._generation = 0
         self._generation_bytes = 0
         self._in_flight: Counter[int] = Counter()
+        self._under_way = 0
+        self._moved = asyncio.Event()
         self._folded: list[dict[str, Any]] = []
         self._folded_before = 0
 
     @property
+    def settled(self) -> bool:
+        """Whether everything that was handed on is durable."""
+        return not self._under_way
+
+    def took(self) -> None:
+        """A block or record was handed on."""
+        self._under_way += 1
+
+    async def moved(self) -> None:
+        """Returns when something was made durable."""
+        self._moved.clear()
+        await self._moved.wait()
+
+    @property
     def idle(self) -> bool:
         """Whether nothing of it is under way."""
-        return not self._in_flight and all(s.block is None for s in self.streams.values())
+        return not self._under_way and all(s.block is None for s in self.streams.values())
 
-    async def load(self) -> None:
-        """Reads the ledger: what was folded, what was written since, and mends statistics that a crash left out.
+    async def read(self) -> Reading:
+        """Reads the ledger: what was folded, what was written since; mends statistics that a crash left out.
 
         Raises:
             MongoUnavailable: MongoDB does not answer.
@@ -59,32 +76,13 @@ class Producer:
         records = await self._stores.records.ledger_entries(*place, since_generation=since)
         rejected = await self._letters.seqs(*place)
         await mend_statistics(self._stores.telemetry, self.session, headers, self.name, since)
-        self._folded, self._folded_before = folded["folded"], since
-        entries: dict[str, list[LedgerEntry]] = {}
-        totals: dict[str, Totals] = {}
-        known: dict[str, RangeSet] = {f["stream"]: RangeSet(f["ranges"]) for f in self._folded}
-        for f in self._folded:
-            totals[f["stream"]] = Totals(f["records"], f["samples"], f["size_bytes"], f["first_t_ns"], f["last_t_ns"])
-        for header in headers:
-            if _fresh(known.setdefault(header.stream, RangeSet()), header):
-                totals.setdefault(header.stream, Totals()).add(
-                    header.messages, header.n, header.size_bytes, header.t_ns, header.t_end_ns
-                )
-            entries.setdefault(header.stream, []).extend(_chain(header))
-        for r in records:
-            if r["seq"] not in known.setdefault(r["stream"], RangeSet()):
-                totals.setdefault(r["stream"], Totals()).add(1, 0, r["size_bytes"], r["t_ns"], r["t_ns"])
-            known[r["stream"]].add(r["seq"], r["seq"])
-            entries.setdefault(r["stream"], []).append(LedgerEntry(r["seq"], r["seq"], r["prev"]))
-        refused: dict[str, RangeSet] = {}
-        for x in rejected:
-            refused.setdefault(x["stream"], RangeSet()).add(x["seq"], x["seq"])
-            entries.setdefault(x["stream"], []).append(LedgerEntry(x["seq"], x["seq"], x["prev"], rejected=True))
-        acked = {f["stream"]: f["acked"] for f in self._folded}
-        for stream in entries.keys() | known.keys():
-            reached = frontier(entries.get(stream, ()), acked.get(stream))
-            ledger = StreamLedger(known.get(stream), refused.get(stream), reached)
-            self._adopt(stream, ledger, totals.get(stream, Totals()))
+        return Reading(folded["folded"], since, headers, records, rejected)
+
+    def adopt(self, reading: Reading) -> None:
+        """Makes what was read the state of this producer; nothing of it may be under way."""
+        self._folded, self._folded_before = reading.folded, reading.folded_before
+        for name, (ledger, totals) in reading.streams().items():
+            self._adopt(name, ledger, totals)
         self._generation = 0
         self.loaded = True
 
@@ -135,6 +133,8 @@ class Producer:
 
     def finished(self, item: CommitItem) -> None:
         """An item is no longer under way."""
+        self._under_way -= 1
+        self._moved.set()
         generation = item.block.generation if item.block is not None else item.document["generation"]
         self._in_flight[generation] -= 1
         if not self._in_flight[generation]:
@@ -153,7 +153,7 @@ class Producer:
             "producer": self.name,
             "folded_before": self._folded_before,
             "folded": self._folded,
-            "streams": [{"stream": s.name, **_totals(s.totals)} for s in self.streams.values()],
+            "streams": [{"stream": s.name, **s.totals.fields()} for s in self.streams.values()],
         }
 
     def span(self) -> tuple[str, int, int, bool] | None:
@@ -167,29 +167,6 @@ class Producer:
                 await self.session.describe(item.block)
 
 
-def _fresh(known: RangeSet, header: BlockHeader) -> bool:
-    fresh = not all(first in known and last in known for first, last in header.seqs)
-    for first, last in header.seqs:
-        known.add(first, last)
-    return fresh or header.auto
-
-
-def _chain(header: BlockHeader) -> list[LedgerEntry]:
-    """A block's ranges, each naming the one before it."""
-    prevs = [header.prev, *(last for _, last in header.seqs[:-1])]
-    return [LedgerEntry(first, last, prev) for (first, last), prev in zip(header.seqs, prevs, strict=True)]
-
-
-def _totals(totals: Totals) -> dict[str, Any]:
-    return {
-        "records": totals.records,
-        "samples": totals.samples,
-        "size_bytes": totals.size_bytes,
-        "first_t_ns": totals.first_t_ns,
-        "last_t_ns": totals.last_t_ns,
-    }
-
-
 def _folded(stream: StreamWriter) -> Document:
     ranges = [list(r) for r in stream.ledger.durable]
-    return {"stream": stream.name, "ranges": ranges, "acked": stream.ledger.acked, **_totals(stream.totals)}
+    return {"stream": stream.name, "ranges": ranges, "acked": stream.ledger.acked, **stream.totals.fields()}

@@ -53,7 +53,7 @@ class Sender:
         pending_messages, pending_bytes: taken in and not yet durable.
         repeats_allowed: whether a known message that is not marked as redelivery may be the same one sent again: over
             HTTP, where a whole body is repeated by whoever got no answer.
-        changed: set whenever there is something to tell or more may be taken in.
+        changed: set whenever there is something to tell.
     """
 
     def __init__(self, config: IngestConfig, budget: Budget, *, repeats_allowed: bool) -> None:
@@ -64,15 +64,16 @@ class Sender:
         self.rejected = 0
         self.rejects: deque[dict[str, Any]] = deque()
         self.changed = asyncio.Event()
+        self._room = asyncio.Event()
         self.closed_by: str | None = None
         self._touched: dict[str, StreamWriter] = {}
         self._config = config
         self._budget = budget
-        budget.watch(self.changed)
+        budget.watch(self._room)
 
     def close(self) -> None:
         """The connection is gone; what it sent is still written."""
-        self._budget.unwatch(self.changed)
+        self._budget.unwatch(self._room)
 
     def supersede(self, why: str) -> None:
         """A newer connection of the same producer takes over: this one is to close."""
@@ -90,7 +91,7 @@ class Sender:
         self.pending_messages -= messages
         self.pending_bytes -= size_bytes
         self._budget.give(size_bytes)
-        self.changed.set()
+        self._room.set()
 
     def touch(self, stream: "StreamWriter") -> None:
         """The stream's ack is to be told, also when it has not moved."""
@@ -110,6 +111,25 @@ class Sender:
         touched, self._touched = self._touched, {}
         acks = {name: stream.ledger.ackable() for name, stream in touched.items()}
         return {name: seq for name, seq in acks.items() if seq is not None}
+
+    async def room(self) -> None:
+        """Returns when another message may be taken in: until then nothing more is read, and the sender has to wait."""
+        while not self.has_room:
+            self._room.clear()
+            await self._room.wait()
+
+    def take_rejects(self) -> list[dict[str, Any]]:
+        """The rejects that are due now."""
+        rejects = list(self.rejects)
+        self.rejects.clear()
+        self._room.set()
+        return rejects
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """What the sender may have un-acked now, in messages and bytes: less while the process has much to write."""
+        share = 4 if self._budget.used * 4 > self._budget.max_bytes * 3 else 1
+        return max(1, self._config.window // share), max(1024, self._config.window_bytes // share)
 
     @property
     def has_room(self) -> bool:

@@ -8,6 +8,7 @@ from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.builder import BlockBuilder, BuiltBlock
 from datamanager.ingest.ledger import Pending, StreamLedger
+from datamanager.ingest.totals import Totals
 from datamanager.ingest.wire import Message
 from datamanager.kinds.names import parse_time_ns
 from datamanager.kinds.time_series.columns import is_columnar, parse_columns
@@ -16,28 +17,9 @@ from datamanager.kinds.time_series.flatten import Flattener
 if TYPE_CHECKING:
     from datamanager.ingest.sender import Sender
 
-__all__ = ["OpenBlock", "StreamWriter", "Totals"]
+__all__ = ["OpenBlock", "StreamWriter"]
 
 MAX_SEQ = 2**63 - 1
-
-
-@dataclass(slots=True)
-class Totals:
-    """What is durable of one producer in one stream."""
-
-    records: int = 0
-    samples: int = 0
-    size_bytes: int = 0
-    first_t_ns: int | None = None
-    last_t_ns: int | None = None
-
-    def add(self, records: int, samples: int, size_bytes: int, first_ns: int, last_ns: int) -> None:
-        """Counts what became durable."""
-        self.records += records
-        self.samples += samples
-        self.size_bytes += size_bytes
-        self.first_t_ns = first_ns if self.first_t_ns is None else min(first_ns, self.first_t_ns)
-        self.last_t_ns = last_ns if self.last_t_ns is None else max(last_ns, self.last_t_ns)
 
 
 @dataclass(slots=True, eq=False)

@@ -55,6 +55,13 @@ class RangeSet:
         at = bisect_right(self._firsts, value) - 1
         return None if at < 0 else min(value, self._lasts[at])
 
+    def common(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of `[first, last]` that are members."""
+        low = bisect_left(self._lasts, first)
+        high = bisect_right(self._firsts, last)
+        pairs = zip(self._firsts[low:high], self._lasts[low:high], strict=True)
+        return [(max(first, a), min(last, b)) for a, b in pairs]
+
     @property
     def highest(self) -> int | None:
         """The largest member; None when empty."""

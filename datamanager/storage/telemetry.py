@@ -21,6 +21,9 @@ _HEADER = dict.fromkeys(
 ) | {"_id": 0}
 
 
+_INDEX_FIELDS = "t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
+
+
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
     """A stored block without its data."""
@@ -143,14 +146,13 @@ class Telemetry:
             return await cursor.to_list()
 
     async def statistics(
-        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, since_generation: int = 0
+        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, packed: bool
     ) -> list[Document]:
-        """The statistics of the blocks that begin in `[start_ns, end_ns)`, in no order."""
+        """The statistics of the blocks that begin in `[start_ns, end_ns)`, in no order; `packed` ones with `v`."""
         query = _window(robot_id, session_id, stream, start_ns, end_ns)
-        if since_generation:
-            query["m.generation"] = {"$gte": since_generation}
+        fields = {"_id": 0, **dict.fromkeys(_INDEX_FIELDS, 1), **({"v": 1, "schema": 1} if packed else {})}
         with translated():
-            return await self._statistics.find(query, {"_id": 0, "t": 0}, batch_size=10_000).to_list()
+            return await self._statistics.find(query, fields, batch_size=10_000).to_list()
 
     async def block_of(self, header: BlockHeader, robot_id: str, session_id: str) -> Document | None:
         """One block, whole, by its header."""
@@ -228,7 +230,7 @@ def _block_document(block: Block) -> Document:
 
 
 def _statistics_document(block: Block) -> Document:
-    return {
+    document = {
         "t": as_date(block.t_ns),
         "m": _meta(block),
         "t_ns": block.t_ns,
@@ -241,12 +243,16 @@ def _statistics_document(block: Block) -> Document:
         "schema": block.schema,
         "v": block.statistics,
     }
+    if len(block.seqs) > 1:
+        document["seqs"] = [list(r) for r in block.seqs]
+    return document
 
 
 def statistics_document_of(block: Document, packed: bytes) -> Document:
     """The statistics document of a stored block."""
     names = "t m t_ns t_end_ns n producer seq_first seq_last auto schema".split()
-    return {name: block[name] for name in names} | {"v": packed}
+    document = {name: block[name] for name in names} | {"v": packed}
+    return document | ({"seqs": block["seqs"]} if "seqs" in block else {})
 
 
 def _header(d: Document) -> BlockHeader:

@@ -1,0 +1,168 @@
+"""One HTTP body of any length, parsed as it arrives; answered once all of it is durable."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from datamanager.errors import Refused
+from datamanager.ingest.framing import Framer, MsgpackFramer, NdjsonFramer
+from datamanager.ingest.producer import Producer
+from datamanager.ingest.protocol import Bye, Data, Event, Hello, IngestProtocol, Refusal, Rpc
+from datamanager.ingest.sender import Sender
+from datamanager.ingest.service import Ingest
+from datamanager.observability import METRICS
+
+__all__ = ["BodyIngest"]
+
+_MAX_REJECTS = 1000
+_FRAMERS: dict[str, Callable[[int], Framer]] = {
+    "application/x-ndjson": NdjsonFramer,
+    "application/json": NdjsonFramer,
+    "application/msgpack": MsgpackFramer,
+}
+
+
+class BodyIngest:
+    """Takes one body in."""
+
+    def __init__(self, ingest: Ingest, content_type: str) -> None:
+        mime = content_type.partition(";")[0].strip().lower()
+        framer = _FRAMERS.get(mime)
+        if framer is None:
+            raise Refused(
+                "malformed", f"content-type {mime[:80]!r} must be application/x-ndjson or application/msgpack"
+            )
+        self._framer: Framer = framer(ingest.config.max_message_bytes)
+        self._ingest = ingest
+        self._protocol = IngestProtocol(ingest.config)
+        self._sender = Sender(ingest.config, ingest.budget, repeats_allowed=True)
+        self._producers: dict[str, Producer] = {}
+        self._rejects: list[dict[str, Any]] = []
+        self._acked: dict[str, int] = {}
+
+    async def run(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Takes the body in.
+
+        Args:
+            pieces: the body as it arrives.
+
+        Returns:
+            The answer: `accepted`, `rejected`, the first of the `rejects`, and `acked` by stream.
+
+        Raises:
+            Refused: the body stops in the middle of a message for too long.
+            MongoUnavailable: MongoDB does not answer.
+        """
+        try:
+            await self._read(pieces)
+            for producer in self._producers.values():
+                await self._ingest.drain(producer)
+            while self._sender.pending_messages:
+                self._collect()
+                await self._sender.changed.wait()
+                self._sender.changed.clear()
+            await self._letters_written()
+            self._collect()
+        finally:
+            self._leave()
+        sender = self._sender
+        return {
+            "accepted": sender.accepted,
+            "rejected": sender.rejected,
+            "rejects": self._rejects,
+            "acked": self._acked,
+        }
+
+    def _leave(self) -> None:
+        self._sender.close()
+        for producer in self._producers.values():
+            self._ingest.flush(producer)
+            for stream in producer.streams.values():
+                stream.senders.discard(self._sender)
+            self._ingest.release(producer)
+
+    async def _letters_written(self) -> None:
+        """Waits for refused messages with numbers, which hold acks back until they are kept."""
+        for producer in self._producers.values():
+            for stream in producer.streams.values():
+                while self._sender in stream.senders and stream.ledger.held:
+                    await self._sender.changed.wait()
+                    self._sender.changed.clear()
+
+    def _collect(self) -> None:
+        for reject in self._sender.take_rejects():
+            if len(self._rejects) < _MAX_REJECTS:
+                self._rejects.append({name: value for name, value in reject.items() if name != "type"})
+        self._acked |= self._sender.take_acks()
+
+    async def _read(self, pieces: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in self._timed(pieces):
+                METRICS.ingest_bytes.inc(len(piece))
+                for found in self._framer.feed(piece):
+                    await self._take(found)
+            for found in self._framer.end():
+                await self._take(found)
+        except Refused as refused:
+            # Where the next message begins can't be known: what came is kept, the rest of the body is not read.
+            self._refuse(Refusal(refused, b""))
+
+    async def _timed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The pieces; a message that has begun has to be whole in time, while a pause between messages may be long."""
+        limit_s = self._ingest.config.message_timeout_s
+        deadline: float | None = None
+        loop = asyncio.get_running_loop()
+        iterator = aiter(pieces)
+        while True:
+            if not self._framer.partial:
+                deadline = None
+            elif deadline is None:
+                deadline = loop.time() + limit_s
+            try:
+                async with asyncio.timeout_at(deadline):
+                    piece = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as exc:
+                raise Refused("malformed", f"a message was not whole after {limit_s} s") from exc
+            yield piece
+
+    async def _take(self, found: bytes | Refused) -> None:
+        await self._sender.room()
+        if isinstance(found, Refused):
+            self._refuse(Refusal(found, b""))
+            return
+        for event in self._protocol.receive(found, text=self._framer.text):
+            await self._handle(event)
+        if self._sender.rejects:
+            self._collect()
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Data():
+                producer = self._producers.get(event.producer) or await self._open(event)
+                await self._ingest.accept(
+                    self._sender, producer, event.message, text=self._framer.text, size_bytes=event.size_bytes
+                )
+            case Hello():
+                await self._open(event, fresh=event.fresh)
+            case Refusal():
+                self._refuse(event)
+            case Rpc():
+                self._refuse(Refusal(Refused("malformed", "remote calls need a WebSocket"), b""))
+            case Bye():
+                for producer in self._producers.values():
+                    await self._ingest.end(producer)
+
+    async def _open(self, event: Data | Hello, *, fresh: dict[str, Any] | None = None) -> Producer:
+        producer = await self._ingest.open(event.robot_id, event.session_id, event.producer, fresh=fresh)
+        if event.producer in self._producers:
+            self._ingest.release(producer)
+        self._producers[event.producer] = producer
+        return producer
+
+    def _refuse(self, refusal: Refusal) -> None:
+        producer = next(iter(self._producers.values()), None)
+        self._ingest.refuse(
+            self._sender, producer, refusal.refused, refusal.raw, stream=refusal.stream, seq=refusal.seq
+        )

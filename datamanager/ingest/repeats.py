@@ -1,0 +1,51 @@
+"""Whether a message that comes again under a known number, unmarked, is the one that is stored."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datamanager.ingest.commit import Stores
+from datamanager.ingest.stream import StreamWriter
+from datamanager.ingest.wire import Message
+from datamanager.kinds.names import parse_time_ns
+from datamanager.kinds.time_series.columns import is_columnar, parse_columns
+from datamanager.storage.blocks import decode_batch
+from datamanager.storage.keys import record_id
+from datamanager.storage.records import RecordCollection
+
+if TYPE_CHECKING:
+    from datamanager.ingest.producer import Producer
+
+__all__ = ["same_message"]
+
+
+async def same_message(stores: Stores, producer: "Producer", stream: StreamWriter, message: Message, seq: int) -> bool:
+    """Whether what is stored under `seq` has the message's times, and so is that message.
+
+    A robot that rebooted and counts from 0 again bears other times; a body that is sent once more bears the same.
+
+    Raises:
+        MongoUnavailable: MongoDB does not answer.
+        Refused: the message's time cannot be read.
+    """
+    session = producer.session
+    place = (session.robot_id, session.session_id)
+    if stream.kind != "time_series":
+        collection: RecordCollection = "frames_metadata" if stream.kind == "images" else "records"
+        name = record_id(*place, stream.name, producer.name, seq)
+        found = (await stores.records.known(collection, [name])).get(name)
+        return found is not None and found["t_ns"] == parse_time_ns(message.t_ns, message.timestamp)
+    block = await stores.telemetry.holding(*place, stream.name, producer.name, seq)
+    if block is None:
+        return False
+    batch = decode_batch(block["data"], session.schema(stream.name, block["schema"]))
+    times = batch.column(0).to_numpy()[batch.column(1).to_numpy() == seq]
+    return np.array_equal(times, _times(message))
+
+
+def _times(message: Message) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    payload = message.payload
+    if type(payload) is dict and is_columnar(payload):
+        return np.sort(parse_columns(payload, max_channels=len(payload["channels"]) or 1, from_json=True).t_ns)
+    t_ns = parse_time_ns(message.t_ns, message.timestamp)
+    return np.array([] if t_ns is None else [t_ns], np.int64)

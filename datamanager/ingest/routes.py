@@ -1,0 +1,58 @@
+"""Where ingest is reached: `WS /api/v1/ingest` (alias `/ws`) and `POST /api/v1/ingest`."""
+
+from typing import Any
+
+from litestar import Request, Router, WebSocket, post, websocket
+from litestar.di import Provide
+from litestar.status_codes import HTTP_200_OK
+
+from datamanager.ingest.body import BodyIngest
+from datamanager.ingest.connection import Closed, Connection
+from datamanager.ingest.owners import Owners
+from datamanager.ingest.service import Ingest
+
+__all__ = ["ingest_router"]
+
+
+@websocket(["/api/v1/ingest", "/ws"])
+async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners: Owners) -> None:
+    """One session's socket."""
+    await socket.accept()
+    asgi_receive = socket.receive
+    asgi_send = socket.send
+
+    async def receive() -> bytes | str:
+        event: Any = await asgi_receive()
+        if event["type"] != "websocket.receive":
+            raise Closed
+        text = event.get("text")
+        return event["bytes"] if text is None else text  # type: ignore[no-any-return]  # one of them is there
+
+    async def send(data: bytes | str) -> None:
+        if isinstance(data, str):
+            await asgi_send({"type": "websocket.send", "text": data, "bytes": None})
+        else:
+            await asgi_send({"type": "websocket.send", "bytes": data, "text": None})
+
+    async def close(code: int, reason: str) -> None:
+        await asgi_send({"type": "websocket.close", "code": code, "reason": reason})
+
+    await Connection(ingest, owners, receive, send, close).run()
+
+
+@post("/api/v1/ingest", status_code=HTTP_200_OK, request_max_body_size=None)
+async def ingest_body(request: Request[Any, Any, Any], ingest: Ingest) -> dict[str, Any]:
+    """A body of messages, of any length; the answer comes once all of it is durable."""
+    return await BodyIngest(ingest, request.headers.get("content-type", "")).run(request.stream())
+
+
+def ingest_router(ingest: Ingest, owners: Owners) -> Router:
+    """The routes, with what they need handed in."""
+    return Router(
+        "/",
+        route_handlers=[ingest_socket, ingest_body],
+        dependencies={
+            "ingest": Provide(lambda: ingest, sync_to_thread=False),
+            "owners": Provide(lambda: owners, sync_to_thread=False),
+        },
+    )

@@ -1,0 +1,272 @@
+"""Reads a range of samples: finds the blocks, merges them in time, drops what is doubled. Pure but for the reading.
+
+What is found first is the index: the small statistics documents that stand for blocks. From it the blocks are read in
+windows of bounded size, each merged with what reaches over from the one before. Memory is bounded by the window and
+by how many blocks overlap at one time, not by the range.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from datamanager.errors import NotFound, Refused
+from datamanager.kinds.time_series.types import ARROW_TYPES, cast_column
+from datamanager.storage.mongo import Document
+from datamanager.storage.ranges import RangeSet
+from datamanager.storage.sessions import Streams
+from datamanager.storage.telemetry import Telemetry
+
+__all__ = ["BASE_SPAN_NS", "BlockIndex", "Scan", "StreamLayout", "load_layout"]
+
+BASE_SPAN_NS = 2_000_000_000
+_WINDOW_BYTES = 12_000_000
+MAX_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLayout:
+    """What a stream's document says of its samples.
+
+    Attributes:
+        types: channel to the name of the type that holds all its values, sorted by channel.
+        schemas: hash to the Arrow schema of blocks.
+        reach_ns: a block is at most this long.
+    """
+
+    robot_id: str
+    session_id: str
+    stream: str
+    types: dict[str, str]
+    schemas: dict[str, pa.Schema]
+    reach_ns: int
+
+    def select(self, channels: Sequence[str]) -> list[str]:
+        """The wanted channels in their order in an answer, all when none is named.
+
+        Raises:
+            NotFound: the stream has no such channel.
+        """
+        unknown = [name for name in channels if name not in self.types]
+        if unknown:
+            raise NotFound(f"stream {self.stream!r} has no channel {unknown[0]!r}")
+        return sorted(set(channels)) if channels else list(self.types)
+
+
+async def load_layout(streams: Streams, robot_id: str, session_id: str, stream: str) -> StreamLayout:
+    """A time_series stream's layout.
+
+    Raises:
+        NotFound: there is no such stream.
+        Refused: `kind_mismatch` when it is of another kind.
+    """
+    document = await streams.get(robot_id, session_id, stream)
+    if document is None:
+        raise NotFound(f"session {robot_id}/{session_id} has no stream {stream!r}")
+    if document["kind"] != "time_series":
+        raise Refused("kind_mismatch", f"stream {stream!r} is of kind {document['kind']}, which has no samples")
+    schemas = {s["hash"]: pa.ipc.read_schema(pa.py_buffer(s["ipc"])) for s in document["schemas"]}
+    types = {c["name"]: c["type"] for c in sorted(document["channels"], key=lambda c: c["name"])}
+    return StreamLayout(robot_id, session_id, stream, types, schemas, max(document["max_span_ns"], BASE_SPAN_NS))
+
+
+class BlockIndex:
+    """The blocks that reach into a range, by ascending beginning, as columns.
+
+    Attributes:
+        documents: the statistics document of each.
+        drops: index of a block to the seq ranges that an earlier one holds already.
+    """
+
+    def __init__(self, documents: list[Document]) -> None:
+        documents.sort(key=lambda d: (d["t_ns"], d["producer"], d["seq_first"]))
+        self.documents = documents
+        self.drops = _doubled(documents)
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def only(self, documents: list[Document]) -> "BlockIndex":
+        """An index of some of these blocks; what was doubled among all stays dropped."""
+        chosen = BlockIndex(documents)
+        place = {id(d): i for i, d in enumerate(self.documents)}
+        chosen.drops = {
+            i: self.drops[place[id(d)]] for i, d in enumerate(chosen.documents) if place[id(d)] in self.drops
+        }
+        return chosen
+
+    @property
+    def samples(self) -> int:
+        """How many samples the blocks hold; at most so many lie in the range."""
+        return sum(d["n"] for d in self.documents)
+
+
+def _ranges(document: Document) -> Sequence[Sequence[int]]:
+    return document.get("seqs") or ((document["seq_first"], document["seq_last"]),)
+
+
+def _doubled(documents: list[Document]) -> dict[int, list[tuple[int, int]]]:
+    """Where a producer's number stands in two blocks, which a crash between two processes can leave behind."""
+    order = sorted(
+        (i for i, d in enumerate(documents) if not d["auto"]),
+        key=lambda i: (documents[i]["producer"], documents[i]["seq_first"]),
+    )
+    drops: dict[int, list[tuple[int, int]]] = {}
+    held: RangeSet | None = None
+    producer: str | None = None
+    for i in order:
+        document = documents[i]
+        if document["producer"] != producer:
+            producer, held = document["producer"], RangeSet()
+        if held is None:
+            continue
+        highest = held.highest
+        if highest is not None and document["seq_first"] <= highest:
+            common = [cut for first, last in _ranges(document) for cut in held.common(first, last)]
+            if common:
+                drops[i] = common
+        for first, last in _ranges(document):
+            held.add(first, last)
+    return drops
+
+
+class Scan:
+    """One range of one stream.
+
+    Args:
+        telemetry: where blocks are.
+        layout: the stream's.
+        start_ns: the first time that counts.
+        end_ns: the first time that does not.
+        channels: what to read, as `StreamLayout.select` gave it.
+    """
+
+    def __init__(
+        self, telemetry: Telemetry, layout: StreamLayout, start_ns: int, end_ns: int, channels: list[str]
+    ) -> None:
+        self._telemetry = telemetry
+        self.layout = layout
+        self.start_ns = start_ns
+        self.end_ns = end_ns
+        self.channels = channels
+        self.schema = pa.schema(
+            [pa.field("t_ns", pa.int64(), nullable=False)]
+            + [pa.field(name, ARROW_TYPES[layout.types[name]]) for name in channels]
+        )
+
+    async def index(self) -> BlockIndex:
+        """The blocks that reach into the range."""
+        place = self.layout
+        documents = await self._telemetry.statistics(
+            place.robot_id,
+            place.session_id,
+            place.stream,
+            start_ns=self.start_ns - place.reach_ns,
+            end_ns=self.end_ns,
+            packed=False,
+        )
+        return BlockIndex([d for d in documents if d["t_end_ns"] >= self.start_ns and d["t_ns"] < self.end_ns])
+
+    async def tables(self, index: BlockIndex) -> AsyncIterator[pa.Table]:
+        """The samples in ascending time, in tables of `schema`. Closing the iterator stops the reading."""
+        carry: pa.Table | None = None
+        windows = self._windows(index)
+        ahead: asyncio.Task[list[Document]] | None = None
+        try:
+            for number, window in enumerate(windows):
+                documents = await (ahead or self._fetch(index, window))
+                following = windows[number + 1] if number + 1 < len(windows) else None
+                ahead = asyncio.create_task(self._fetch(index, following)) if following is not None else None
+                limit_ns = MAX_NS if following is None else index.documents[following[0]]["t_ns"]
+                done, carry = await asyncio.to_thread(self._merge, index, window, documents, carry, limit_ns)
+                if done.num_rows:
+                    yield done
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait({ahead})
+        if carry is not None and carry.num_rows:
+            yield carry
+
+    def _windows(self, index: BlockIndex) -> list[range]:
+        """Runs of blocks to be read together; blocks that begin at the same time stay together."""
+        width = 8 * (len(self.layout.types) + 2)
+        windows: list[range] = []
+        first, size = 0, 0
+        for i, document in enumerate(index.documents):
+            if size > _WINDOW_BYTES and document["t_ns"] // 1_000_000 > index.documents[i - 1]["t_ns"] // 1_000_000:
+                windows.append(range(first, i))
+                first, size = i, 0
+            size += document["n"] * width
+        if first < len(index):
+            windows.append(range(first, len(index)))
+        return windows
+
+    async def _fetch(self, index: BlockIndex, window: range) -> list[Document]:
+        place = self.layout
+        return await self._telemetry.blocks(
+            place.robot_id,
+            place.session_id,
+            place.stream,
+            start_ns=index.documents[window[0]]["t_ns"],
+            end_ns=index.documents[window[-1]]["t_ns"] + 1,
+            reaching_ns=self.start_ns,
+        )
+
+    def _merge(
+        self, index: BlockIndex, window: range, documents: list[Document], carry: pa.Table | None, limit_ns: int
+    ) -> tuple[pa.Table, pa.Table | None]:
+        """The samples before `limit_ns`, and those that later blocks may still come between."""
+        found = {(d["producer"], d["seq_first"], d["t_ns"]): d for d in documents}
+        pieces = [] if carry is None else [carry]
+        disordered = carry is not None
+        last_ns = -1
+        for i in window:
+            entry = index.documents[i]
+            document = found.get((entry["producer"], entry["seq_first"], entry["t_ns"]))
+            if document is None:
+                continue  # deleted between the two looks
+            disordered = disordered or entry["t_ns"] < last_ns
+            last_ns = max(last_ns, entry["t_end_ns"])
+            pieces.append(self._piece(document, index.drops.get(i)))
+        if not pieces:
+            return self.schema.empty_table(), None
+        table = pa.concat_tables(pieces) if len(pieces) > 1 else pieces[0]
+        if disordered and table.num_rows:
+            t_ns = table.column(0).to_numpy()
+            if (t_ns[1:] < t_ns[:-1]).any():
+                table = table.take(pa.array(np.argsort(t_ns, kind="stable")))
+        if last_ns < limit_ns and carry is None:
+            return table, None
+        cut = int(np.searchsorted(table.column(0).to_numpy(), limit_ns))
+        return table.slice(0, cut), table.slice(cut) if cut < table.num_rows else None
+
+    def _piece(self, document: Document, drops: list[tuple[int, int]] | None) -> pa.Table:
+        schema = self.layout.schemas[document["schema"]]
+        batch = pa.ipc.read_record_batch(pa.py_buffer(document["data"]), schema)
+        n = batch.num_rows
+        positions = {f.name: i for i, f in enumerate(schema) if i > 1}
+        arrays: list[Any] = [batch.column(0)]
+        for field in self.schema.names[1:]:
+            at = positions.get(field)
+            kind = self.schema.types[len(arrays)]
+            if at is None:
+                arrays.append(pa.nulls(n, kind))
+            else:
+                column = batch.column(at)
+                arrays.append(column if column.type == kind else cast_column(column, self.layout.types[field]))
+        if drops is None and document["t_ns"] >= self.start_ns and document["t_end_ns"] < self.end_ns:
+            return pa.Table.from_arrays(arrays, schema=self.schema)
+        t_ns = batch.column(0).to_numpy()
+        low, high = np.searchsorted(t_ns, (self.start_ns, self.end_ns))
+        table = pa.Table.from_arrays([a.slice(low, high - low) for a in arrays], schema=self.schema)
+        if drops is not None:
+            seq = batch.column(1).to_numpy()[low:high]
+            keep = np.ones(len(seq), bool)
+            for first, last in drops:
+                keep &= (seq < first) | (seq > last)
+            table = table.filter(pa.array(keep))
+        return table
