@@ -10,7 +10,7 @@ LineFilter = Callable[[str], str | None]
 """Takes one line of output and gives what to show of it, or None."""
 
 _LEVEL = re.compile(
-    r'\[(?P<a>debug|info|warning|error|critical)\s*\]|"level":\s*"(?P<b>[a-z]+)"|^(?P<c>[A-Z]+):\s', re.ASCII
+    r'\[(?P<a>debug|info|warning|error|critical)\s*\]|"level":\s*"(?P<b>[a-z]+)"|^(?P<c>[A-Z]+)(?::\s| - )', re.ASCII
 )
 _LOUD = {"warning", "error", "critical"}
 

@@ -41,6 +41,8 @@ def test_redis_is_not_quoted() -> None:
         ('{"level": "error", "event": "no"}', True),
         ('{"level": "info", "event": "an [error] inside"}', False),
         ("INFO:     Application startup complete.", False),
+        ("INFO - 2026-11-20 11:30:55,516 - uvicorn.error - server - Started server process [1]", False),
+        ("WARNING - 2026-11-20 11:30:55,516 - uvicorn.error - server - no", True),
         ("ERROR:    Exception in ASGI application", True),
     ],
 )
