@@ -15,7 +15,7 @@ from datamanager.worker.outage import Outage
 __all__ = ["Runner"]
 
 _BLOCK_S = 1.0  # how long one look into an empty queue takes, and so how long leaving may take
-_BATCH = 16  # enough that writing in bulk pays, few enough that a batch takes less than a second or two
+_BATCH = 32  # enough that writing in bulk pays, few enough that a batch takes less than a second or two
 _URGENT_BATCH = 4
 
 _log = get_logger(__name__)
@@ -75,17 +75,20 @@ class Runner:
             METRICS.jobs.labels(job.job.kind, _word(outcome)).inc()
 
     async def _run_lane(self, lane: _Lane, stop: asyncio.Event) -> None:
-        outage = Outage(stop)
+        # Two, since an empty queue says nothing about the servers that jobs need.
+        of_redis, of_stores = Outage(stop), Outage(stop)
         while not stop.is_set():
             try:
                 taken = await self._queue.take(lane.batch, priorities=lane.priorities, block_s=_BLOCK_S)
-                away = await self._do(taken, outage.delay_s)
+                away = await self._do(taken, of_stores.delay_s)
             except Unavailable as exc:
-                away = exc
-            if away is None:
-                outage.over()
-            else:
-                await outage.wait(away)
+                await of_redis.wait(exc)
+                continue
+            of_redis.over()
+            if away is not None:
+                await of_stores.wait(away)
+            elif taken:
+                of_stores.over()
 
     async def _do(self, taken: Sequence[TakenJob], delay_s: float) -> Unavailable | None:
         """Does jobs and hands them back; returns which server was away, if one was."""
