@@ -76,7 +76,7 @@ def _with_addresses(state: LocalState, environ: Mapping[str, str]) -> LocalState
 
 def _own(chosen: Mapping[str, str]) -> tuple[bool, bool, bool]:
     """Which of MongoDB, S3 and Redis we start ourselves."""
-    mongo, s3, redis = (f"DATAMANAGER_{name}" not in chosen for name in ("MONGO_URL", "S3_ENDPOINT", "REDIS_URL"))
+    mongo, s3, redis = (not chosen.get(f"DATAMANAGER_{name}") for name in ("MONGO_URL", "S3_ENDPOINT", "REDIS_URL"))
     return mongo, s3, redis
 
 

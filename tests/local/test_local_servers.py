@@ -184,9 +184,12 @@ def test_a_server_that_the_environment_names_is_not_started(tmp_path: Path, loca
         "DATAMANAGER_S3_ENDPOINT": local_servers.s3.endpoint,
         "DATAMANAGER_S3_ACCESS_KEY": local_servers.s3.access_key,
         "DATAMANAGER_S3_SECRET_KEY": local_servers.s3.secret_key,
+        "DATAMANAGER_REDIS_URL": "",  # names none
     }
     with _local(tmp_path / "data", **named) as (process, state):
         assert _children(process).keys() == {"redis-server"}
-        assert {name: value for name, value in state.environ().items() if name in named} == named
+        assert {name: value for name, value in state.environ().items() if named.get(name)} == {
+            name: value for name, value in named.items() if value
+        }
         assert state.redis_url != local_servers.redis.url
         _write(state, f"replaced {os.getpid()}")
