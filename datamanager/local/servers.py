@@ -1,6 +1,7 @@
 """The three servers of a data folder: how each is started, and where it then is."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -49,8 +50,11 @@ async def local_servers(
         state = _with_addresses(_with_ports(read_state(folder) or LocalState(), held), environ)
         specs = await _specs(folder, state, given(environ), cache_gb)
         write_state(folder, state)
-        async with supervised(specs, logs=folder / "logs", report=report):
-            yield state
+        try:
+            async with supervised(specs, logs=folder / "logs", report=report):
+                yield state
+        finally:
+            _remove_sockets(state.ports)
 
 
 def _with_ports(state: LocalState, held: HeldPorts) -> LocalState:
@@ -153,6 +157,14 @@ def _weed(folder: Path, state: LocalState, program: str) -> ChildSpec:
         answers=partial(weed_answers, ports["s3"], ports["master"]),
         lines=error_lines_of_weed,
     )
+
+
+def _remove_sockets(ports: Mapping[str, int]) -> None:
+    """Removes what weed leaves in /tmp; where it puts these sockets cannot be set."""
+    for part in (*_WEED_PARTS, "admin"):
+        path = Path(f"/tmp/seaweedfs-{part}-grpc-{ports[f'{part}.grpc']}.sock")  # noqa: S108  # its choice, not ours
+        with contextlib.suppress(OSError):  # another user's, of another day: not ours to remove
+            path.unlink(missing_ok=True)
 
 
 def _redis(folder: Path, state: LocalState, program: str) -> ChildSpec:

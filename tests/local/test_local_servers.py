@@ -174,6 +174,9 @@ def test_sigint_ends_it_with_status_0(tmp_path: Path) -> None:
         wait_until(lambda: "\nready" in log.read_text(), timeout_s=60, process=process, log=log)
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
+    state = read_state(folder)
+    assert state is not None
+    assert [port for port in state.ports.values() if list(Path("/tmp").glob(f"seaweedfs-*-{port}.sock"))] == []  # noqa: S108  # weed's choice
     last = (folder / "logs" / "mongod.log").read_text().splitlines()[-1]
     assert '"msg":"mongod shutdown complete"' in last or '"msg":"Shutting down"' in last
 
