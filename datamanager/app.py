@@ -146,7 +146,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     )
     for router in (*playback_routers(parts), ingest_router(ingest, owners)):
         app.register(router)
-    for work in (ingest.run(), owners.run(), watchers.run()):
+    for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
     stack.push_async_callback(ingest.settle, _SETTLE_S)
 

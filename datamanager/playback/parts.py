@@ -8,6 +8,7 @@ from datamanager.playback.browse import Browser
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
+from datamanager.playback.live import LiveHub
 from datamanager.playback.moment import MomentReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
@@ -29,7 +30,7 @@ __all__ = ["PlaybackParts", "playback_parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackParts:
-    """The parts; each field bears the name by which the routes ask for it."""
+    """The parts; each field bears the name by which the routes ask for it. `live.run()` must run beside them."""
 
     browser: Browser
     timelines: TimelineReader
@@ -42,6 +43,7 @@ class PlaybackParts:
     letter_pages: DeadLetterPages
     letters: DeadLetterQueries
     health: HealthChecks
+    live: LiveHub
 
 
 def playback_parts(
@@ -61,7 +63,7 @@ def playback_parts(
         config: the settings.
         mongo: where the metadata are.
         s3: where the bytes are.
-        redis: asked only whether it is there.
+        redis: carries what is live.
         clock: tells the time.
         url_secret: signs our own addresses; the same in every process.
         samples: reads `time_series` streams.
@@ -86,4 +88,5 @@ def playback_parts(
         letter_pages=DeadLetterPages(letters, page_limit=page_limit),
         letters=letters,
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
+        live=LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue),
     )

@@ -63,7 +63,7 @@ def browse_server(config: Config, samples: KnownSamples) -> Iterator[str]:
         Its base URL.
     """
     app = Litestar(lifespan=[lambda app: _mounted(app, config, samples)], exception_handlers=problem_handlers())
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on", ws="websockets-sansio")
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -100,7 +100,10 @@ async def _mounted(app: Litestar, config: Config, samples: KnownSamples) -> Asyn
         )
         for router in playback_routers(parts):
             app.register(router)
+        live = asyncio.create_task(parts.live.run())
         yield
+        live.cancel()
+        await asyncio.gather(live, return_exceptions=True)
 
 
 @dataclass
