@@ -14,7 +14,7 @@ from datamanager.worker.outage import Outage
 
 __all__ = ["Runner"]
 
-_BLOCK_S = 1.0  # how long one look into an empty queue takes, and so how long leaving may take
+_BLOCK_S = 0.5  # how long one look into an empty queue takes, and so how long leaving may take
 _BATCH = 32  # enough that writing in bulk pays, few enough that a batch takes less than a second or two
 _URGENT_BATCH = 4
 

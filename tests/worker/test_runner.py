@@ -117,10 +117,10 @@ async def test_a_job_that_nobody_knows_is_buried(queue: JobQueue) -> None:
 async def test_an_urgent_job_does_not_wait_for_a_batch(queue: JobQueue) -> None:
     async def slow(job: Job) -> None:
         if job.priority == "normal":
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
 
     recorder = Recorder(slow)
-    await queue.enqueue([Job(kind="k", key=str(n)) for n in range(32)])
+    await queue.enqueue([Job(kind="k", key=str(n)) for n in range(12)])
     stop = asyncio.Event()
     running = asyncio.create_task(Runner(queue, recorder.table, job_timeout_s=60).run(stop))
     await asyncio.sleep(0.3)

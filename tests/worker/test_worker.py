@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from support.waiting import eventually
 
 from datamanager.clock import SystemClock
 from datamanager.config import Config
-from datamanager.local.ports import choose_port
+from datamanager.local.ports import HeldPorts
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.migrations import apply_migrations
 from datamanager.storage.mongo import Mongo, open_mongo
@@ -73,7 +73,8 @@ def all_done(*frame_ids: str) -> dict[str, str]:
 
 
 async def test_frames_get_a_preview_in_s3_and_a_thumbnail_in_gridfs(stage: Stage, tmp_path: Path) -> None:
-    originals = {f"f{n}": jpeg(seed=n) for n in range(40)}
+    picture = jpeg()
+    originals = {f"f{n}": picture for n in range(40)}
     await store_frames(stage.config, originals)
     await stage.queue.enqueue([tiers_job(frame_id) for frame_id in originals])
     with stage.worker():
@@ -114,7 +115,8 @@ async def test_a_frame_whose_original_is_gone_fails_after_its_tries(stage: Stage
 
 
 async def test_frames_whose_jobs_redis_lost_are_found_again(stage: Stage) -> None:
-    originals = {f"f{n}": jpeg(320, 180, n) for n in range(700)}
+    small = jpeg(160, 90)
+    originals = {f"f{n}": small for n in range(560)}
     await store_frames(stage.config, originals)
     with stage.worker():
         await stage.until(all_done("f0"))
@@ -124,8 +126,8 @@ async def test_frames_whose_jobs_redis_lost_are_found_again(stage: Stage) -> Non
 
 
 async def test_what_a_killed_worker_held_is_done_by_the_next(stage: Stage) -> None:
-    large = png(4000, 3000)
-    originals = {f"f{n}": large for n in range(8)}
+    large = png(3000, 2000)
+    originals = {f"f{n}": large for n in range(6)}
     await store_frames(stage.config, originals, state="none")  # so that no sweep finds them but by their jobs
     await stage.queue.enqueue([tiers_job(frame_id) for frame_id in originals])
     with stage.worker() as first:
@@ -149,7 +151,7 @@ async def held(stage: Stage) -> int:
 
 
 async def test_sigterm_finishes_what_was_taken_and_leaves(stage: Stage) -> None:
-    originals = {f"f{n}": png(2000, 1500) for n in range(4)}
+    originals = dict.fromkeys(("a", "b", "c", "d"), png(2000, 1500))
     await store_frames(stage.config, originals)
     await stage.queue.enqueue([tiers_job(frame_id) for frame_id in originals])
     with stage.worker() as process:
@@ -163,7 +165,8 @@ async def test_sigterm_finishes_what_was_taken_and_leaves(stage: Stage) -> None:
 
 @pytest.mark.parametrize("server", ["mongod", "weed", "redis-server"])
 async def test_a_server_that_is_killed_meanwhile_costs_nothing(stage: Stage, local_folder: Path, server: str) -> None:
-    originals = {f"f{n}": jpeg(seed=n) for n in range(100)}
+    picture = jpeg()
+    originals = {f"f{n}": picture for n in range(150)}
     await store_frames(stage.config, originals)
     await stage.queue.enqueue([tiers_job(frame_id) for frame_id in originals])
     with stage.worker() as process:
@@ -174,7 +177,7 @@ async def test_a_server_that_is_killed_meanwhile_costs_nothing(stage: Stage, loc
         await stage.until(all_done(*originals), timeout_s=40)
         assert process.poll() is None
     thumbnails = await Thumbnails(stage.mongo, SystemClock()).get_many(list(originals))
-    assert len(thumbnails) == 100
+    assert len(thumbnails) == 150
 
 
 def pid_of(server: str, folder: Path) -> int:
@@ -195,9 +198,15 @@ async def until_mongo_answers(mongo: Mongo) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def test_a_worker_waits_for_servers_that_come_late(stage: Stage) -> None:
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    """Three ports that nobody listens on."""
+    with HeldPorts() as held:
+        yield [held.choose() for _ in range(3)]
+
+
+async def test_a_worker_waits_for_servers_that_come_late(stage: Stage, ports: list[int]) -> None:
     await store_frames(stage.config, {"a": jpeg()})
-    ports = [choose_port(None, ()) for _ in range(3)]
     config = stage.config
     early = replace(
         config,
