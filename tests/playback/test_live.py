@@ -4,8 +4,9 @@ import asyncio
 import base64
 import json
 import math
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgpack
@@ -37,6 +38,17 @@ async def publish(redis: Redis, robot_id: str, session_id: str, stream: str, **e
 async def received(socket: Any) -> Any:
     data = await asyncio.wait_for(socket.recv(), 5)
     return json.loads(data) if isinstance(data, str) else msgpack.unpackb(data)
+
+
+async def subscribers(redis: Redis, channel: str) -> int:
+    return int((await redis.client.pubsub_numsub(channel))[0][1])
+
+
+async def eventually(ask: Callable[[], Awaitable[int]], want: int) -> None:
+    until = time.monotonic() + 10
+    while (found := await ask()) != want:
+        assert time.monotonic() < until, f"{found}, not {want}"
+        await asyncio.sleep(0.02)  # noqa: ASYNC110  # Redis has to be asked
 
 
 async def test_a_viewer_sees_what_is_published_after_its_welcome(browse_url: str, redis: Redis) -> None:
@@ -93,11 +105,8 @@ async def test_viewers_stay_when_redis_drops_their_connections(browse_url: str, 
         await received(socket)
         await received(whole)
         await redis.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        until = time.monotonic() + 10
-        while time.monotonic() < until and (await redis.client.pubsub_numsub("live:l5:s"))[0][1] == 0:
-            await asyncio.sleep(0.02)
-        while time.monotonic() < until and await redis.client.pubsub_numpat() == 0:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: subscribers(redis, "live:l5:s"), 1)
+        await eventually(redis.client.pubsub_numpat, 1)
         await publish(redis, "l5", "s", "after")
         assert (await received(socket))["stream"] == "after"
         assert (await received(whole))["stream"] == "after"
@@ -106,11 +115,8 @@ async def test_viewers_stay_when_redis_drops_their_connections(browse_url: str, 
 async def test_a_session_that_nobody_watches_any_more_is_left(browse_url: str, redis: Redis) -> None:
     async with watch(browse_url, "robot_id=l6&session_id=s") as socket:
         await received(socket)
-        assert (await redis.client.pubsub_numsub("live:l6:s"))[0][1] == 1
-    until = time.monotonic() + 5
-    while time.monotonic() < until and (await redis.client.pubsub_numsub("live:l6:s"))[0][1]:
-        await asyncio.sleep(0.02)
-    assert (await redis.client.pubsub_numsub("live:l6:s"))[0][1] == 0
+        assert await subscribers(redis, "live:l6:s") == 1
+    await eventually(lambda: subscribers(redis, "live:l6:s"), 0)
 
 
 async def test_a_viewer_that_does_not_read_is_told_what_it_lost(browse_url: str, redis: Redis) -> None:
@@ -121,10 +127,10 @@ async def test_a_viewer_that_does_not_read_is_told_what_it_lost(browse_url: str,
         await received(slow)
         await received(quick)
         slow.transport.pause_reading()
-        seen = 0
+        seen, noise = 0, os.urandom(60_000)
         for _ in range(40):
             for _ in range(10):
-                await publish(redis, "l7", "s", "cam", payload={"data": bytes(60_000)})
+                await publish(redis, "l7", "s", "cam", payload={"data": noise})
             seen += sum([(await received(quick))["stream"] == "cam" for _ in range(10)])
         assert seen == 400
         await publish(redis, "l7", "s", "cam", payload={"data": b"last"})

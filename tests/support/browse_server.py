@@ -63,7 +63,15 @@ def browse_server(config: Config, samples: KnownSamples) -> Iterator[str]:
         Its base URL.
     """
     app = Litestar(lifespan=[lambda app: _mounted(app, config, samples)], exception_handlers=problem_handlers())
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on", ws="websockets-sansio")
+    settings = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="error",
+        lifespan="on",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,6 +1,7 @@
 """`/health`, `/ready` and `/metrics`, without a prefix."""
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -16,7 +17,7 @@ async def get_health() -> dict[str, str]:
 
 
 @get("/ready", summary="Whether the servers behind this one answer", tags=["operation"])
-async def get_readiness(health: HealthChecks) -> Response[Readiness]:
+async def get_readiness(health: NamedDependency[HealthChecks]) -> Response[Readiness]:
     """The state of each server behind this one; 503 while one is away."""
     found = await health.check()
     return Response(found, status_code=HTTP_200_OK if found.ready else HTTP_503_SERVICE_UNAVAILABLE)

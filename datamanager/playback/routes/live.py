@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
 
 from datamanager.errors import DatamanagerError, Refused
 from datamanager.kinds.names import check_id
@@ -18,7 +19,7 @@ _FORMATS = ("json", "msgpack")
 
 
 @websocket("/live")
-async def watch_live(socket: WebSocket[Any, Any, Any], live: LiveHub) -> None:
+async def watch_live(socket: WebSocket[Any, Any, Any], live: NamedDependency[LiveHub]) -> None:
     """Sends what a session, or every session of a robot, receives from now on, until the viewer goes.
 
     The first message is `{"type": "welcome", ...}`, once what comes is seen; `{"type": "dropped", "count": n}` tells

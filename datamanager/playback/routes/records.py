@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_304_NOT_MODIFIED, HTTP_307_TEMPORARY_REDIRECT
 
@@ -13,6 +14,7 @@ from datamanager.playback.pages import Page
 from datamanager.playback.record_content import attachment_headers, content_of
 from datamanager.playback.record_items import RecordItem, RecordItems, WholeRecord, parse_tiers
 from datamanager.playback.record_pages import FrameUrlsRequest, ManyFrameUrls, RecordPages
+from datamanager.playback.routes.parameters import Cursor, Limit, RobotId, SessionId, StreamNames, Time
 from datamanager.playback.signing import UrlSigner
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.record_queries import RecordQueries
@@ -25,15 +27,15 @@ _IMMUTABLE = "public, max-age=31536000, immutable"
 
 @get("/sessions/{robot_id:str}/{session_id:str}/records", summary="A session's records", tags=["playback"])
 async def list_records(
-    pages: RecordPages,
-    robot_id: str,
-    session_id: str,
-    stream: list[str] | None = None,
-    start: str | None = None,
-    end: str | None = None,
-    tier: Annotated[list[str] | None, Parameter(description="give addresses of these tiers only")] = None,
-    limit: str | None = None,
-    cursor: str | None = None,
+    pages: NamedDependency[RecordPages],
+    robot_id: RobotId,
+    session_id: SessionId,
+    stream: StreamNames = None,
+    start: Time = None,
+    end: Time = None,
+    tier: Annotated[list[str] | None, QueryParameter(description="give addresses of these tiers only")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> Page[RecordItem]:
     """Records and frames of [start, end), ascending in time, each with addresses of its bytes."""
     return await pages.page(
@@ -42,13 +44,17 @@ async def list_records(
 
 
 @get("/records/{record_id:str}", summary="One record", tags=["playback"])
-async def get_record(records: RecordQueries, items: RecordItems, record_id: str) -> WholeRecord:
+async def get_record(
+    records: NamedDependency[RecordQueries], items: NamedDependency[RecordItems], record_id: FromPath[str]
+) -> WholeRecord:
     """One record or frame, with addresses of its bytes."""
     return items.whole(await records.one(record_id))
 
 
 @get("/records/{record_id:str}/content", summary="A record's exact bytes", tags=["playback"], media_type=_BYTES)
-async def get_content(records: RecordQueries, items: RecordItems, record_id: str) -> Response[Any]:
+async def get_content(
+    records: NamedDependency[RecordQueries], items: NamedDependency[RecordItems], record_id: FromPath[str]
+) -> Response[Any]:
     """The bytes as the robot sent them, or a redirect to them."""
     content = content_of(await records.one(record_id), items)
     if isinstance(content, str):
@@ -59,12 +65,12 @@ async def get_content(records: RecordQueries, items: RecordItems, record_id: str
 @get("/frames/{frame_id:str}/{tier:str}", summary="One tier of a frame", tags=["playback"], media_type=_BYTES)
 async def get_tier(
     request: Request[Any, Any, Any],
-    tiers: FrameTierReader,
-    signer: UrlSigner,
-    frame_id: str,
-    tier: str,
-    expires: str | None = None,
-    signature: str | None = None,
+    tiers: NamedDependency[FrameTierReader],
+    signer: NamedDependency[UrlSigner],
+    frame_id: FromPath[str],
+    tier: FromPath[str],
+    expires: FromQuery[str | None] = None,
+    signature: FromQuery[str | None] = None,
 ) -> Response[Any]:
     """The thumbnail itself, or a redirect to the preview or original. A missing tier is made: 202 when that takes long."""
     signer.verify(frame_id, tier, expires, signature)
@@ -79,21 +85,21 @@ async def get_tier(
 
 
 @post("/frames/urls", summary="Addresses of many frames", tags=["playback"], status_code=HTTP_200_OK)
-async def list_frame_urls(pages: RecordPages, data: FrameUrlsRequest) -> ManyFrameUrls:
+async def list_frame_urls(pages: NamedDependency[RecordPages], data: JSONBody[FrameUrlsRequest]) -> ManyFrameUrls:
     """The addresses of many frames at once."""
     return await pages.frame_urls(data)
 
 
 @get("/dead-letters", summary="Refused messages, the newest first", tags=["ingest"])
 async def list_dead_letters(
-    letter_pages: DeadLetterPages,
-    robot_id: str | None = None,
-    session_id: str | None = None,
-    producer: str | None = None,
-    stream: str | None = None,
-    code: Annotated[str | None, Parameter(description="the reject code")] = None,
-    limit: str | None = None,
-    cursor: str | None = None,
+    letter_pages: NamedDependency[DeadLetterPages],
+    robot_id: FromQuery[str | None] = None,
+    session_id: FromQuery[str | None] = None,
+    producer: FromQuery[str | None] = None,
+    stream: FromQuery[str | None] = None,
+    code: Annotated[str | None, QueryParameter(description="the reject code")] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
 ) -> Page[DeadLetterItem]:
     """Messages that were refused, and why."""
     wanted = {"robot_id": robot_id, "session_id": session_id, "producer": producer, "stream": stream, "code": code}
@@ -101,7 +107,7 @@ async def list_dead_letters(
 
 
 @get("/dead-letters/{letter_id:str}/content", summary="A refused message", tags=["ingest"], media_type=_BYTES)
-async def get_dead_letter(letters: DeadLetterQueries, letter_id: str) -> Response[bytes]:
+async def get_dead_letter(letters: NamedDependency[DeadLetterQueries], letter_id: FromPath[str]) -> Response[bytes]:
     """The bytes of a refused message, as far as they were kept."""
     return Response(await letters.data(letter_id), media_type=_BYTES, headers=attachment_headers(letter_id))
 

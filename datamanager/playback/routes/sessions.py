@@ -3,13 +3,15 @@
 from typing import Annotated
 
 from litestar import get, patch
-from litestar.params import Body, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from datamanager.playback.browse import Browser
 from datamanager.playback.moment import MomentReader, SampleItem
 from datamanager.playback.pages import Page
 from datamanager.playback.params import parse_int, parse_list, parse_moment_ns
 from datamanager.playback.record_items import RecordItem
+from datamanager.playback.routes.parameters import Cursor, Limit, RobotId, SessionId, StreamNames, Time
 from datamanager.playback.session_items import RobotItem, SessionItem, SessionMarks, SessionWithStats, StreamItem
 from datamanager.playback.timeline import MAX_BINS, Timeline, TimelineReader
 
@@ -18,26 +20,22 @@ __all__ = ["SESSION_HANDLERS"]
 _SESSION = "/sessions/{robot_id:str}/{session_id:str}"
 _DEFAULT_BINS = 100
 
-Limit = Annotated[str | None, Parameter(description="how many items at most")]
-Cursor = Annotated[str | None, Parameter(description="`next_cursor` of the page before")]
-Time = Annotated[str | None, Parameter(description="RFC 3339, seconds, or nanoseconds (integers from 1e14 on)")]
-
 
 @get("/robots", summary="Robots, by name", tags=["browse"])
-async def list_robots(browser: Browser, limit: Limit = None, cursor: Cursor = None) -> Page[RobotItem]:
+async def list_robots(browser: NamedDependency[Browser], limit: Limit = None, cursor: Cursor = None) -> Page[RobotItem]:
     """Every robot that has a session."""
     return await browser.robots(limit, cursor)
 
 
 @get("/sessions", summary="Sessions, the newest first", tags=["browse"])
 async def list_sessions(
-    browser: Browser,
-    robot_id: str | None = None,
+    browser: NamedDependency[Browser],
+    robot_id: FromQuery[str | None] = None,
     start: Time = None,
     end: Time = None,
-    tag: str | None = None,
-    q: Annotated[str | None, Parameter(description="text in ids, tags or notes")] = None,
-    status: Annotated[str | None, Parameter(description="recording or ended")] = None,
+    tag: FromQuery[str | None] = None,
+    q: Annotated[str | None, QueryParameter(description="text in ids, tags or notes")] = None,
+    status: Annotated[str | None, QueryParameter(description="recording or ended")] = None,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Page[SessionItem]:
@@ -48,34 +46,34 @@ async def list_sessions(
 
 
 @get(_SESSION, summary="One session", tags=["browse"])
-async def get_session(browser: Browser, robot_id: str, session_id: str) -> SessionWithStats:
+async def get_session(browser: NamedDependency[Browser], robot_id: RobotId, session_id: SessionId) -> SessionWithStats:
     """One session, with what each of its streams holds."""
     return await browser.session(robot_id, session_id)
 
 
 @patch(_SESSION, summary="Mark a session", tags=["browse"])
 async def mark_session(
-    browser: Browser,
-    robot_id: str,
-    session_id: str,
-    data: Annotated[SessionMarks, Body(description="what is not named stays as it is")],
+    browser: NamedDependency[Browser],
+    robot_id: RobotId,
+    session_id: SessionId,
+    data: JSONBody[SessionMarks],
 ) -> SessionItem:
     """Sets a session's tags and notes."""
     return await browser.mark(robot_id, session_id, data)
 
 
 @get(f"{_SESSION}/streams", summary="A session's streams", tags=["browse"])
-async def list_streams(browser: Browser, robot_id: str, session_id: str) -> Page[StreamItem]:
+async def list_streams(browser: NamedDependency[Browser], robot_id: RobotId, session_id: SessionId) -> Page[StreamItem]:
     """Every stream, with its kind, its channels and what it holds."""
     return await browser.streams(robot_id, session_id)
 
 
 @get(f"{_SESSION}/timeline", summary="How dense a session is over time", tags=["playback"])
 async def get_timeline(
-    timelines: TimelineReader,
-    robot_id: str,
-    session_id: str,
-    bins: str | None = None,
+    timelines: NamedDependency[TimelineReader],
+    robot_id: RobotId,
+    session_id: SessionId,
+    bins: FromQuery[str | None] = None,
     start: Time = None,
     end: Time = None,
 ) -> Timeline:
@@ -86,7 +84,11 @@ async def get_timeline(
 
 @get(f"{_SESSION}/at", summary="A session at one time", tags=["playback"])
 async def get_moment(
-    moments: MomentReader, robot_id: str, session_id: str, t: str, streams: list[str] | None = None
+    moments: NamedDependency[MomentReader],
+    robot_id: RobotId,
+    session_id: SessionId,
+    t: Annotated[str, QueryParameter(description="the moment; forms as for `start`")],
+    streams: StreamNames = None,
 ) -> Page[RecordItem | SampleItem]:
     """The last record, or sample, of each stream at or before `t`."""
     return Page(items=await moments.at(robot_id, session_id, parse_list(streams), parse_moment_ns(t)))
