@@ -19,6 +19,7 @@ _STARTS = (
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"ARROW1\0\0", "application/vnd.apache.arrow.file"),
     (b"PK\x03\x04", "application/zip"),
+    (b"\x1f\x8b\x08", "application/gzip"),
 )
 _HEAD_BYTES = 4096
 _LEAST_BINARY, _LEAST_TEXT = 0.3, 0.5  # puremagic's confidence is a tenth for each byte that matches
@@ -28,6 +29,7 @@ _TEXT_TYPES = {
     ".toml": "application/toml",
     ".md": "text/markdown",
 }
+_TEXTUAL = frozenset({"application/json", "application/xml", "application/yaml", "application/toml", "image/svg+xml"})
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
@@ -72,9 +74,6 @@ def sniff_mime_type(data: bytes, name: str | None = None) -> str:
     if not is_text:
         return _UNKNOWN
     return named if named.startswith("text/") or named in _TEXTUAL else "text/plain"
-
-
-_TEXTUAL = frozenset({"application/json", "application/xml", "application/yaml", "application/toml", "image/svg+xml"})
 
 
 def _candidates(data: bytes) -> dict[str, float]:

@@ -42,7 +42,7 @@ def read_cloud(data: bytes, info: ImageInfo) -> Cloud:
     Raises:
         Refused: `bad_payload` when the bytes do not hold what their header promised.
     """
-    with refusing(info):
+    with refusing(info), np.errstate(invalid="ignore"):  # a signalling NaN is a NaN like any other
         if info.format == "draco":
             decoded = decode_draco(data, info.points)
             cloud = Cloud(decoded[0].astype(np.float64), decoded[1])
@@ -73,10 +73,10 @@ def _read_columns(data: bytes, info: ImageInfo) -> Cloud:
 
 def _join_colours(channels: list[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
     """Three columns as bytes: 8 bits as they are, 16 bits by their upper half, fractions from 0 to 1."""
-    joined = np.stack(channels, axis=1)
+    joined: npt.NDArray[Any] = np.stack(channels, axis=1)
     if joined.dtype.kind == "f":
-        return (np.clip(np.nan_to_num(joined), 0.0, 1.0) * 255).astype(np.uint8)
-    if joined.dtype.itemsize == 2:
+        joined = np.clip(np.nan_to_num(joined), 0.0, 1.0) * 255
+    elif joined.dtype.itemsize == 2:
         joined = joined >> 8
     return joined.astype(np.uint8)
 

@@ -32,9 +32,11 @@ def make_picture_tiers(data: bytes, info: ImageInfo, which: Sequence[TierName]) 
         Refused: `bad_payload` when the bytes cannot be decoded.
     """
     image = open_picture(data, info)
-    size, turn = image.size, _orientation(image)
-    largest = max((BOXES[name] for name in which), default=(1, 1))
+    size, largest = image.size, max((BOXES[name] for name in which), default=(1, 1))
     with refusing(info):
+        if info.format != "jpeg":
+            image.load()  # first: asking a PNG for its EXIF decodes it too, and hides that this failed
+        turn = _orientation(image)
         if info.format == "jpeg":
             image.draft(None, fit(size, _stored(largest, turn)))
         image.load()

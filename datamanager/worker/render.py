@@ -89,7 +89,7 @@ def _splat(
 ) -> npt.NDArray[np.uint8]:
     """Draws each point as a square, near ones over far ones, and shades where depth falls off."""
     width, height = size
-    side = int(np.clip(np.sqrt(0.6 * width * height / len(depth)), 2, 7))
+    side = int(np.clip(np.sqrt(0.6 * width * height / len(depth)), 2, 5))
     order = np.argsort(-depth)  # far first: of several points on a pixel, the last is the nearest
     depths = np.full(width * height, np.inf)
     steps = np.arange(side) - side // 2

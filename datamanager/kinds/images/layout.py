@@ -97,7 +97,8 @@ def bounds_of(x: Array, y: Array, z: Array) -> Bounds | None:
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for start in range(0, len(x), _ROWS):
         part = slice(start, start + _ROWS)
-        rows = np.array([x[part], y[part], z[part]], np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN like any other
+            rows = np.array([x[part], y[part], z[part]], np.float64)
         least, most = rows.min(axis=1), rows.max(axis=1)
         if not np.isfinite((least, most)).all():  # NaN and infinities show in a smallest or largest
             finite = np.isfinite(rows).all(axis=0)

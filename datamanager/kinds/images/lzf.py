@@ -22,35 +22,33 @@ def unpack_lzf(packed: bytes, size: int) -> bytearray:
         Refused: `bad_payload` when they make more or fewer bytes, or end in the middle.
     """
     out = bytearray()
-    at, end = 0, len(packed)
+    at, end, made = 0, len(packed), 0
     try:
-        while at < end:
+        while at < end and made <= size:
             control = packed[at]
-            at += 1
             if control < 32:
-                out += packed[at : at + control + 1]
-                at += control + 1
-            else:
-                length = control >> 5
-                if length == 7:
-                    length += packed[at]
-                    at += 1
-                start = len(out) - ((control & 31) << 8) - packed[at] - 1
+                out += packed[at + 1 : at + control + 2]
+                at += control + 2
+                made += control + 1
+                continue
+            length = control >> 5
+            if length == 7:
                 at += 1
-                _copy(out, start, length + 2)
-            if len(out) > size:
-                break
+                length += packed[at]
+            start = made - ((control & 31) << 8) - packed[at + 1] - 1
+            at += 2
+            length += 2
+            if start < 0:
+                raise Refused("bad_payload", "the packed points copy from before their beginning", offset=at)
+            # What overlaps the bytes it makes is a pattern, repeated.
+            out += out[start : start + length] if start + length <= made else _repeat(out[start:], length)
+            made += length
     except IndexError as exc:
         raise Refused("bad_payload", "truncated: the packed points end within a copy", offset=at) from exc
-    if len(out) != size or at != end:
+    if made != size or len(out) != size or at != end:
         raise Refused("bad_payload", f"the packed points make {len(out)} bytes, not {size}", offset=at)
     return out
 
 
-def _copy(out: bytearray, start: int, length: int) -> None:
-    if start < 0:
-        raise Refused("bad_payload", "the packed points copy from before their beginning")
-    piece = out[start : start + length]
-    if len(piece) < length:  # it overlaps what it writes: a pattern, repeated
-        piece = (piece * (length // len(piece) + 1))[:length]
-    out += piece
+def _repeat(pattern: bytearray, length: int) -> bytearray:
+    return (pattern * (length // len(pattern) + 1))[:length]
