@@ -1,5 +1,6 @@
 """The exact bytes of one record: where they are, and headers under which no browser runs them."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -8,6 +9,10 @@ from datamanager.playback.record_items import RecordItems
 from datamanager.storage.mongo import Document
 
 __all__ = ["InlineContent", "attachment_headers", "content_of"]
+
+
+_UNKNOWN = "application/octet-stream"
+_MIME_TYPE = re.compile(r"[!-~]+/[ -~]+\Z")  # a robot may have named anything; no header may hold more than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ def content_of(document: Document, items: RecordItems) -> InlineContent | str:
         raise NotFound(f"the bytes of record {document['_id']!r} are not here any more")
     headers = attachment_headers(document.get("name") or document["_id"])
     headers |= {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{document["checksum"]}"'}
-    return InlineContent(bytes(document["inline"]), document.get("mime_type") or "application/octet-stream", headers)
+    mime_type = document.get("mime_type") or ""
+    return InlineContent(bytes(document["inline"]), mime_type if _MIME_TYPE.match(mime_type) else _UNKNOWN, headers)
 
 
 def attachment_headers(name: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ MAX_TAGS = 64
 MAX_TAG = 128
 MAX_NOTES = 65_536
 
-Tag = Annotated[str, Meta(min_length=1, max_length=MAX_TAG, pattern=r"^[^\x00-\x1f,]*$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=MAX_TAG, pattern=r"^[^\x00-\x1f,]*$(?!\n)")]
 
 
 class SessionMarks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -48,7 +48,7 @@ async def eventually(ask: Callable[[], Awaitable[int]], want: int) -> None:
     until = time.monotonic() + 10
     while (found := await ask()) != want:
         assert time.monotonic() < until, f"{found}, not {want}"
-        await asyncio.sleep(0.02)  # noqa: ASYNC110  # Redis has to be asked
+        await asyncio.sleep(0.02)  # Redis has to be asked
 
 
 async def test_a_viewer_sees_what_is_published_after_its_welcome(browse_url: str, redis: Redis) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from litestar.response import Redirect
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_304_NOT_MODIFIED, HTTP_307_TEMPORARY_REDIRECT
 
 from datamanager.playback.dead_letter_pages import DeadLetterItem, DeadLetterPages
@@ -112,9 +111,10 @@ async def get_dead_letter(letters: NamedDependency[DeadLetterQueries], letter_id
     return Response(await letters.data(letter_id), media_type=_BYTES, headers=attachment_headers(letter_id))
 
 
-def _elsewhere(url: str) -> Redirect:
+def _elsewhere(url: str) -> Response[bytes]:
     # The URL lives for an hour; a cached redirect to it would outlive it.
-    return Redirect(url, status_code=HTTP_307_TEMPORARY_REDIRECT, headers={"Cache-Control": "no-store"})
+    headers = {"Location": url, "Cache-Control": "no-store"}
+    return Response(b"", status_code=HTTP_307_TEMPORARY_REDIRECT, headers=headers)
 
 
 def _thumbnail(found: TierBytes, known: str | None) -> Response[bytes]:
