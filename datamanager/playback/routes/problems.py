@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from datamanager.errors import DatamanagerError, Unavailable
+from datamanager.errors import DatamanagerError, Refused, Unavailable
 from datamanager.observability import get_logger
 from datamanager.playback.problems import PROBLEM_TYPE, Problem, problem_of, problem_of_status
 
@@ -18,7 +18,12 @@ _RETRY_AFTER_S = "1"
 
 def problem_handlers() -> dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[bytes]]]:
     """The handlers of every error there can be, for `Litestar(exception_handlers=...)`."""
-    return {DatamanagerError: _ours, HTTPException: _of_framework, Exception: _unexpected}
+    return {
+        DatamanagerError: _ours,
+        HTTPException: _of_framework,
+        RecursionError: _too_deep,
+        Exception: _unexpected,
+    }
 
 
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -44,6 +49,12 @@ def _detail(error: HTTPException) -> str:
     extra = error.extra if isinstance(error.extra, list) else []
     wrong = [f"{each.get('key', 'body')}: {each.get('message')}" for each in extra if isinstance(each, dict)]
     return f"{error.detail}: {'; '.join(wrong)}" if wrong else error.detail
+
+
+def _too_deep(request: Request[Any, Any, Any], error: RecursionError) -> Response[bytes]:
+    # The one thing here that recurses as a caller bids is the decoder of bodies.
+    _log.warning("a body is nested too deeply", path=request.url.path, error=str(error))
+    return problem_response(problem_of(Refused("too_deep", "the body is nested too deeply")))
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
