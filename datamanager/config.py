@@ -71,8 +71,8 @@ class ServeConfig:
 class IngestConfig:
     """What a sender may do, and how much is held before it is durable."""
 
-    window: int = _setting(4096, "WINDOW", "messages one connection may have un-acked", least=1)
-    window_bytes: int = _setting(16 * _MB, "WINDOW_BYTES", "bytes one connection may have un-acked", least=1024)
+    window: int = _setting(8192, "WINDOW", "messages one connection may have un-acked", least=1)
+    window_bytes: int = _setting(8 * _MB, "WINDOW_BYTES", "bytes one connection may have un-acked", least=1024)
     max_pending_bytes: int = _setting(
         128 * _MB, "MAX_PENDING_BYTES", "bytes that all connections of a process may have un-acked", least=_MB
     )

@@ -72,18 +72,28 @@ class BlockBuilder:
             last.rows.append(leaves)
         else:
             self._parts.append(_Rows(names, from_json, [t_ns], [leaves]))
-        self._count(seq, 1, t_ns, t_ns, _ROW_OVERHEAD + 8 * len(leaves))
+        self._seqs.append(seq)
+        self._counts.append(1)
+        self._count(1, t_ns, t_ns, _ROW_OVERHEAD + 8 * len(leaves))
 
     def add_columns(self, seq: int, columns: Columns, first_ns: int, last_ns: int) -> None:
         """Adds one columnar message."""
         self._parts.append(columns)
-        self._count(seq, len(columns.t_ns), first_ns, last_ns, columns.size_bytes)
+        self._seqs.append(seq)
+        self._counts.append(len(columns.t_ns))
+        self._count(len(columns.t_ns), first_ns, last_ns, columns.size_bytes)
 
-    def _count(self, seq: int, n: int, first_ns: int, last_ns: int, size_bytes: int) -> None:
+    def add_run(self, first_seq: int, columns: Columns, first_ns: int, last_ns: int) -> None:
+        """Adds samples that came one by one, numbered from `first_seq`, and were gathered into columns."""
+        n = len(columns.t_ns)
+        self._parts.append(columns)
+        self._seqs.extend(range(first_seq, first_seq + n))
+        self._counts.extend([1] * n)
+        self._count(n, first_ns, last_ns, columns.size_bytes)
+
+    def _count(self, n: int, first_ns: int, last_ns: int, size_bytes: int) -> None:
         self._first_ns = min(first_ns, self._first_ns) if self.n else first_ns
         self._last_ns = max(last_ns, self._last_ns) if self.n else last_ns
-        self._seqs.append(seq)
-        self._counts.append(n)
         self.n += n
         self.size_bytes += size_bytes
 

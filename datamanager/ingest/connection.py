@@ -94,7 +94,7 @@ class Connection:
             case Data():
                 producer = self._producers.get(event.producer) or await self._open(event)
                 await self._ingest.accept(
-                    self._sender, producer, event.message, text=self._protocol.text, size_bytes=event.size_bytes
+                    self._sender, producer, event.messages, text=self._protocol.text, size_bytes=event.size_bytes
                 )
             case Hello():
                 await self._welcome(event)

@@ -106,6 +106,16 @@ class StreamLedger:
             pending.first = seq
             heapq.heappush(self._heap, (seq, pending))
 
+    def is_new(self, first: int, last: int) -> bool:
+        """Whether every number of a range is new."""
+        return not self._arrived.common(first, last)
+
+    def arrive_run(self, pending: Pending, first: int, last: int) -> None:
+        """Adds a range of new numbers to a group."""
+        self.arrive(pending, first)
+        self._arrived.add(first, last)
+        pending.seqs.add(first, last)
+
     def hold(self, pending: Pending, seq: int) -> None:
         """Adds a number that is being refused: it holds acks back until that is kept, and stays new."""
         pending.seqs.add(seq, seq)

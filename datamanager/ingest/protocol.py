@@ -29,12 +29,16 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A good envelope, and who sent it."""
+    """Good envelopes of one producer, in order.
+
+    Attributes:
+        size_bytes: of each message, on the average of its frame.
+    """
 
     robot_id: str
     session_id: str
     producer: str
-    message: Message
+    messages: list[Message]
     size_bytes: int
 
 
@@ -98,20 +102,43 @@ class IngestProtocol:
             yield self._control(frame.control, data)
             return
         size_bytes = max(1, len(data) // max(1, len(frame.messages)))
+        run: list[Message] = []
+        producer = self._producer
         for message in frame.messages:
-            yield self._data(message, size_bytes, data)
+            found = self._belongs(message, data)
+            if isinstance(found, str) and found == producer:
+                run.append(message)  # type: ignore[arg-type]  # a bad one never belongs
+                continue
+            if run:
+                yield self._data(producer, run, size_bytes)
+                run = []
+            if isinstance(found, str):
+                producer = found
+                run.append(message)  # type: ignore[arg-type]  # as above
+            else:
+                yield found
+        if run:
+            yield self._data(producer, run, size_bytes)
 
-    def _data(self, message: Message | BadMessage, size_bytes: int, data: bytes | str) -> Event:
+    def _data(self, producer: str, run: list[Message], size_bytes: int) -> Data:
+        return Data(self._robot_id or "", self._session_id or "", producer, run, size_bytes)
+
+    def _belongs(self, message: Message | BadMessage, data: bytes | str) -> str | Refusal:
+        """The producer of a message of this connection's session, or why it is refused."""
         if isinstance(message, BadMessage):
             return Refusal(message.refused, message.raw[:_MAX_RAW], message.stream, message.seq)
+        robot_id, session_id = message.robot_id, message.session_id
+        same = (robot_id is None or robot_id == self._robot_id) and (
+            session_id is None or session_id == self._session_id
+        )
+        if same and message.producer is None and self._session_id is not None:
+            return self._producer
         try:
-            if message.robot_id is not None or message.session_id is not None or self._session_id is None:
-                self._settle(message.robot_id, message.session_id)
-            producer = self._producer if message.producer is None else check_id(message.producer, "producer")
+            self._settle(robot_id, session_id)
+            return self._producer if message.producer is None else check_id(message.producer, "producer")
         except Refused as refused:
             seq = message.seq if message.seq is not None else message.sequence_number
             return Refusal(refused, _raw(data), message.stream, seq)
-        return Data(self._robot_id or "", self._session_id or "", producer, message, size_bytes)
 
     def _settle(self, robot_id: object, session_id: object) -> None:
         """Fixes the connection's session on first sight, and holds later messages to it."""

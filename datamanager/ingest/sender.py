@@ -51,6 +51,7 @@ class Sender:
 
     Attributes:
         pending_messages, pending_bytes: taken in and not yet durable.
+        open_messages, open_bytes: of these, what stands in blocks that are not handed on yet.
         repeats_allowed: whether a known message that is not marked as redelivery may be the same one sent again: over
             HTTP, where a whole body is repeated by whoever got no answer.
         changed: set whenever there is something to tell.
@@ -59,6 +60,8 @@ class Sender:
     def __init__(self, config: IngestConfig, budget: Budget, *, repeats_allowed: bool) -> None:
         self.pending_messages = 0
         self.pending_bytes = 0
+        self.open_messages = 0
+        self.open_bytes = 0
         self.repeats_allowed = repeats_allowed
         self.accepted = 0
         self.rejected = 0
@@ -80,9 +83,9 @@ class Sender:
         self.closed_by = why
         self.changed.set()
 
-    def took(self, size_bytes: int) -> None:
-        """A message was taken in."""
-        self.pending_messages += 1
+    def took(self, messages: int, size_bytes: int) -> None:
+        """Messages were taken in."""
+        self.pending_messages += messages
         self.pending_bytes += size_bytes
         self._budget.take(size_bytes)
 
@@ -143,9 +146,5 @@ class Sender:
 
     @property
     def wants_flush(self) -> bool:
-        """Whether so much waits that blocks are better written before they are full or old."""
-        return (
-            self.pending_messages * 2 >= self._config.window
-            or self.pending_bytes * 2 >= self._config.window_bytes
-            or self._budget.used * 2 >= self._budget.max_bytes
-        )
+        """Whether so much waits in open blocks that they are better written before they are full or old."""
+        return self.open_messages * 2 >= self._config.window or self.open_bytes * 2 >= self._config.window_bytes

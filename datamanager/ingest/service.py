@@ -40,6 +40,9 @@ _RAW = msgspec.msgpack.Encoder(enc_hook=repr)
 class Watchers(Protocol):
     """Who wants to know at once what came in."""
 
+    def watches(self, session: SessionState) -> bool:
+        """Whether anybody wants this session's messages."""
+
     def message(self, session: SessionState, stream: str, kind: str, message: Message) -> None:
         """A good message arrived; it is not durable yet."""
 
@@ -199,6 +202,52 @@ class Ingest:
     # Taking in.
 
     async def accept(
+        self, sender: Sender, producer: Producer, messages: list[Message], *, text: bool, size_bytes: int
+    ) -> None:
+        """Takes messages in, in order; each that is refused is told to the sender and kept as a dead letter.
+
+        Raises:
+            MongoUnavailable: MongoDB does not answer, so that nothing can be told of the rest yet.
+        """
+        at = 0
+        while at < len(messages):
+            run = _run_from(messages, at)
+            if len(run) == 1 or not self._accept_run(sender, producer, run, text=text, size_bytes=size_bytes):
+                for message in run:
+                    await sender.room()
+                    await self._accept_one(sender, producer, message, text=text, size_bytes=size_bytes)
+            at += len(run)
+
+    def _accept_run(
+        self, sender: Sender, producer: Producer, run: list[Message], *, text: bool, size_bytes: int
+    ) -> bool:
+        """Takes samples of one stream in together, when they are so alike that nothing is to be said of any."""
+        stream = producer.streams.get(_named(run[0]))
+        if stream is None or stream.kind != "time_series" or not self._may_take(sender, producer):
+            return False
+        try:
+            now_s = self.clock.monotonic_s()
+            if kind_of(run[0].data_type) != "time_series" or not stream.add_run(
+                run, from_json=text, now_s=now_s, seal=lambda s: self.seal(producer, s)
+            ):
+                return False
+        except Refused:
+            return False  # which of them it is shows when each is taken by itself
+        producer.arrivals += 1
+        stream.senders.add(sender)
+        sender.accepted += len(run)
+        sender.took(len(run), size_bytes * len(run))
+        self._gathered(sender, producer, stream, run, size_bytes * len(run))
+        METRICS.messages.labels("time_series").inc(len(run))
+        if self._watchers.watches(producer.session):
+            for message in run:
+                self._watchers.message(producer.session, stream.name, "time_series", message)
+        return True
+
+    def _may_take(self, sender: Sender, producer: Producer) -> bool:
+        return sender.closed_by is None and not producer.lock.locked() and not producer.session.ended
+
+    async def _accept_one(
         self, sender: Sender, producer: Producer, message: Message, *, text: bool, size_bytes: int
     ) -> None:
         """Takes one message in, or refuses it: then the sender is told and the message is kept as a dead letter.
@@ -242,23 +291,25 @@ class Ingest:
             stream.add_samples(
                 message, seq, auto=auto, from_json=text, now_s=now_s, seal=lambda s: self.seal(producer, s)
             )
-            sender.took(size_bytes)
-            self._gathered(sender, producer, stream, message, size_bytes)
+            sender.took(1, size_bytes)
+            self._gathered(sender, producer, stream, [message], size_bytes)
         else:
             await self._record(sender, producer, stream, message, seq, auto=auto, size_bytes=size_bytes)
         sender.accepted += 1
         METRICS.messages.labels(kind).inc()
-        self._watchers.message(session, name, kind, message)
+        if self._watchers.watches(session):
+            self._watchers.message(session, name, kind, message)
 
     def _gathered(
-        self, sender: Sender, producer: Producer, stream: StreamWriter, message: Message, size_bytes: int
+        self, sender: Sender, producer: Producer, stream: StreamWriter, run: list[Message], size_bytes: int
     ) -> None:
         block = stream.block
         if block is None:
             return
-        block.wait(sender, size_bytes)
-        if message.metadata:
-            stream.metadata.update(message.metadata)
+        block.wait(sender, len(run), size_bytes)
+        for message in run:
+            if message.metadata:
+                stream.metadata.update(message.metadata)
         if block.builder.size_bytes >= self.config.block_bytes:
             self.seal(producer, stream)
         elif sender.wants_flush:
@@ -306,7 +357,7 @@ class Ingest:
         pending = stream.ledger.open()
         stream.ledger.arrive(pending, seq)
         producer.took()
-        sender.took(size_bytes)
+        sender.took(1, size_bytes)
 
         def resolve(lost: str | None) -> None:
             producer.finished(item)
@@ -463,6 +514,17 @@ class Ingest:
 
 def _nothing() -> None:
     """Nobody waits for this letter: it has no number."""
+
+
+def _run_from(messages: list[Message], at: int) -> list[Message]:
+    """The messages from `at` on that name the same data type and stream."""
+    if len(messages) == 1:
+        return messages
+    data_type, stream = messages[at].data_type, messages[at].stream
+    end = at + 1
+    while end < len(messages) and messages[end].data_type == data_type and messages[end].stream == stream:
+        end += 1
+    return messages[at:end]
 
 
 def _named(message: Message) -> str:

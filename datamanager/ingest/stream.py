@@ -8,6 +8,7 @@ from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.builder import BlockBuilder, BuiltBlock
 from datamanager.ingest.ledger import Pending, StreamLedger
+from datamanager.ingest.runs import gather_run
 from datamanager.ingest.totals import Totals
 from datamanager.ingest.wire import Message
 from datamanager.kinds.names import parse_time_ns
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenBlock", "StreamWriter"]
 
 MAX_SEQ = 2**63 - 1
+HOUR_NS = 3_600_000_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -34,19 +36,24 @@ class OpenBlock:
     size_bytes: int = 0
     waiting: dict["Sender", list[int]] = field(default_factory=dict)
 
-    def wait(self, sender: "Sender", size_bytes: int) -> None:
-        """Notes that a sender's message of this size is in the block."""
-        self.messages += 1
+    def wait(self, sender: "Sender", messages: int, size_bytes: int) -> None:
+        """Notes that messages of a sender, of this size together, are in the block."""
+        self.messages += messages
         self.size_bytes += size_bytes
+        sender.open_messages += messages
+        sender.open_bytes += size_bytes
         counts = self.waiting.get(sender)
         if counts is None:
-            self.waiting[sender] = [1, size_bytes]
+            self.waiting[sender] = [messages, size_bytes]
         else:
-            counts[0] += 1
+            counts[0] += messages
             counts[1] += size_bytes
 
     def build(self) -> BuiltBlock:
-        """The block's content."""
+        """The block's content; from here on it is no longer open."""
+        for sender, (messages, size_bytes) in self.waiting.items():
+            sender.open_messages -= messages
+            sender.open_bytes -= size_bytes
         return self.builder.build()
 
 
@@ -123,6 +130,39 @@ class StreamWriter:
             first_ns = last_ns = t_ns
         self.ledger.arrive(block.pending, seq)
         return first_ns, last_ns
+
+    def add_run(
+        self, run: list[Message], *, from_json: bool, now_s: float, seal: Callable[["StreamWriter"], None]
+    ) -> bool:
+        """Puts nested samples of one shape, numbered one by one, into the open block together.
+
+        Returns:
+            False, with nothing changed, when they are not that alike: then each is to be added by itself.
+        """
+        numbered = self._numbered(run)
+        columns = None if numbered is None else gather_run(run, self._flattener, from_json=from_json)
+        if numbered is None or columns is None or columns.size_bytes > self._config.block_bytes:
+            return False
+        first_seq, auto = numbered
+        self._check_layout(columns.names)
+        first_ns, last_ns = int(columns.t_ns.min()), int(columns.t_ns.max())
+        if first_ns // HOUR_NS != last_ns // HOUR_NS:
+            return False
+        block = self._block_for(first_ns, last_ns, columns.size_bytes, auto=auto, now_s=now_s, seal=seal)
+        block.builder.add_run(first_seq, columns, first_ns, last_ns)
+        self.ledger.arrive_run(block.pending, first_seq, first_seq + len(run) - 1)
+        return True
+
+    def _numbered(self, run: list[Message]) -> tuple[int, bool] | None:
+        """The first number of a run whose numbers are all new and without a gap, and whether the server gives them."""
+        first = run[0].seq
+        if first is None:
+            if any(m.seq is not None or m.sequence_number is not None for m in run):
+                return None
+            return self.ledger.next_seq(), True
+        if any(m.seq != seq for seq, m in enumerate(run, first)) or not 0 <= first <= MAX_SEQ - len(run):
+            return None
+        return (first, False) if self.ledger.is_new(first, first + len(run) - 1) else None
 
     def _check_layout(self, names: tuple[str, ...]) -> None:
         if names is self._layout:

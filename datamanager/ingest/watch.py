@@ -67,11 +67,13 @@ class LiveWatchers:
 
     # What ingest tells.
 
+    def watches(self, session: SessionState) -> bool:
+        """Whether anybody wants this session's messages."""
+        return self._everything or live_channel(session.robot_id, session.session_id) in self._watched
+
     def message(self, session: SessionState, stream: str, kind: str, message: Message) -> None:
-        """Publishes a message, if anybody watches the session; bytes that are too large are published once stored."""
+        """Publishes a message; bytes that are too large are published once stored."""
         channel = live_channel(session.robot_id, session.session_id)
-        if channel not in self._watched and not self._everything:
-            return
         payload = message.payload
         if kind == "time_series":
             payload = self._columnar(message)
@@ -144,7 +146,7 @@ class LiveWatchers:
         with redis_translated():
             channels = await self._redis.client.pubsub_channels("live:*")
             self._everything = bool(await self._redis.client.pubsub_numpat())
-        self._watched = {channel.decode() for channel in channels}
+        self._watched = {str(c, "utf-8") if isinstance(c, bytes) else c for c in channels}
         await self._clock.sleep(_LOOK_S)
 
     async def _hear(self) -> None:

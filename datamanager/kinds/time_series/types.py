@@ -5,6 +5,7 @@ The types, from narrow to wide: `null`, `bool`, `int` (every value exact as a fl
 everything else becomes text.
 """
 
+import array
 import math
 from collections.abc import Sequence
 
@@ -57,8 +58,8 @@ def column_from_values(values: Sequence[object], *, from_json: bool) -> pa.Array
     """
     types = {type(v) for v in values}
     types.discard(type(None))
-    if types == {float}:
-        return pa.array(values, pa.float64())
+    if types == {float} and None not in values:
+        return _packed("d", values, pa.float64())
     if not types:
         return pa.nulls(len(values))
     if not types <= {bool, int, float, str}:
@@ -66,12 +67,23 @@ def column_from_values(values: Sequence[object], *, from_json: bool) -> pa.Array
         raise Refused(
             "bad_payload", f"a channel's value must be a number, boolean, string or null, not {wrong.__name__}"
         )
+    if types == {int} and None not in values:
+        try:
+            return _packed("q", values, pa.int64())
+        except OverflowError:
+            _check_int64(values)
     if int in types:
         _check_int64(values)
     if from_json and str in types and types <= {str, int, float} and _only_non_finite(values):
         values = [NON_FINITE.get(v, v) if type(v) is str else v for v in values]
         types = {float} | (types & _NUMBERS)
     return _typed(values, types)
+
+
+def _packed(code: str, values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """A column without gaps, straight from a packed array: a tenth of what Arrow's own conversion takes."""
+    buffer = pa.py_buffer(array.array(code, values))  # type: ignore[type-var]  # all of one type, as the caller saw
+    return pa.Array.from_buffers(kind, len(values), [None, buffer], 0)
 
 
 def _typed(values: Sequence[object], types: set[type]) -> pa.Array:
