@@ -15,6 +15,7 @@ from datamanager.errors import Refused
 __all__ = ["columns_of_arrays", "columns_of_rows"]
 
 _BIN_DTYPES = frozenset("int8 int16 int32 int64 uint8 uint16 uint32 float32 float64".split())
+_WIRE_NAMES = {np.dtype(name).newbyteorder("<"): name for name in _BIN_DTYPES}  # dtype.name is computed anew each time
 _INT64_MAX = 2**63 - 1
 _FLOATS = {float}
 _INTS = {int}
@@ -83,8 +84,9 @@ def _encode(
             channels[name] = column[part]
             continue
         channels[name] = column[part].data
-        if column.dtype.name != "float64":
-            dtypes[name] = column.dtype.name
+        wire_name = _WIRE_NAMES[column.dtype]
+        if wire_name != "float64":
+            dtypes[name] = wire_name
     return channels, dtypes
 
 
@@ -108,6 +110,17 @@ def _name(name: object) -> str:
 
 
 def _column(name: str, values: Any, n: int) -> npt.NDArray[Any] | list[Value]:
+    if (
+        type(values) is np.ndarray
+        and values.shape == (n,)
+        and values.dtype in _WIRE_NAMES
+        and values.flags.c_contiguous
+    ):
+        return values
+    return _converted(name, values, n)
+
+
+def _converted(name: str, values: Any, n: int) -> npt.NDArray[Any] | list[Value]:
     column = values if isinstance(values, list | tuple) else np.asarray(values)
     if (isinstance(column, np.ndarray) and column.ndim != 1) or len(column) != n:
         shape = column.shape if isinstance(column, np.ndarray) else (len(column),)

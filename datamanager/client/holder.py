@@ -42,22 +42,27 @@ class Holder:
         self._settings = settings
         self._on_reject = on_reject
         self._numbering = numbering
+        # With a spool, what waits to be written takes the other half.
+        self._memory_bytes = settings.memory_bytes // 2 if spool else settings.memory_bytes
+        self._storing_bytes = 0
         self._orders = 0
         self._acked = 0
         self._rejected = 0
         self._waiters: list[asyncio.Future[None]] = []
 
     def room(self, nbytes: int) -> bool:
-        """Whether `nbytes` more may come. May be asked from any thread."""
+        """Whether `nbytes`, counted with all that has not come here yet, may be taken. May be asked from any thread."""
         if self._spool is None:
-            return self.outbox.held_bytes + nbytes <= self._settings.memory_bytes
-        return nbytes <= self._settings.memory_bytes and self._spool.nbytes + nbytes <= self._settings.spool_bytes
+            return self.outbox.held_bytes + nbytes <= self._memory_bytes
+        nbytes += self._storing_bytes
+        return nbytes <= self._memory_bytes and self._spool.nbytes + nbytes <= self._settings.spool_bytes
 
-    def half_empty(self) -> bool:
-        """Whether less is held than half of what may be."""
+    def half_empty(self, nbytes: int) -> bool:
+        """Whether less is held than half of what may be; `nbytes` is all that has not come here yet."""
         if self._spool is None:
-            return self.outbox.held_bytes <= self._settings.memory_bytes // 2
-        return self._spool.nbytes <= self._settings.spool_bytes // 2
+            return self.outbox.held_bytes + nbytes <= self._memory_bytes // 2
+        nbytes += self._storing_bytes
+        return nbytes <= self._memory_bytes // 2 and self._spool.nbytes + nbytes <= self._settings.spool_bytes // 2
 
     async def add(self, drafts: list[Draft]) -> None:
         """Takes messages: onto the disk first, where there is a spool; what it cannot take is dropped and counted."""
@@ -68,6 +73,7 @@ class Holder:
                 self._orders += 1
             return
         written = self._spool.number(drafts)
+        self._storing_bytes = sum(len(draft.body) for draft in drafts)
         try:
             await asyncio.shield(asyncio.to_thread(self._spool.store, written))
         except OSError as error:
@@ -75,7 +81,9 @@ class Holder:
             self.dropped += sum(draft.samples for draft in drafts)
             self.error = f"the spool cannot be written: {error}"
             return
-        in_memory = not self._spool.behind and self.outbox.held_bytes < self._settings.memory_bytes
+        finally:
+            size, self._storing_bytes = self._storing_bytes, 0
+        in_memory = not self._spool.behind and self.outbox.held_bytes + size <= self._memory_bytes
         self._spool.commit(written, in_memory=in_memory)
         for entry in written.entries if in_memory else ():
             self.outbox.add(entry)
@@ -165,14 +173,14 @@ class Holder:
         stats.pending = self.outbox.held + behind
         stats.in_flight = self.outbox.in_flight
         stats.spooled = behind
-        stats.pending_bytes += self.outbox.held_bytes
+        stats.pending_bytes += self.outbox.held_bytes + self._storing_bytes
         stats.spool_bytes = self._spool.nbytes if self._spool else 0
 
     def _refill(self) -> None:
         """Brings in from the disk what memory has room for again."""
         spool = self._spool
-        while spool and spool.behind and self.outbox.held_bytes < self._settings.memory_bytes:
-            for entry in spool.read(_READ_BYTES):
+        while spool and spool.behind and self.outbox.held_bytes < self._memory_bytes:
+            for entry in spool.read(min(_READ_BYTES, self._memory_bytes)):
                 if not self.outbox.add(entry):
                     self._settle([entry])
 

@@ -109,6 +109,10 @@ class Intake:
             oldest_s = min((gather.since_s for gather in self._gathers.values()), default=None)
         return ready, None if oldest_s is None else max(0.0, oldest_s - due_s)
 
+    def waiting(self) -> int:
+        """How many whole messages wait here."""
+        return len(self._ready)
+
     def fail(self, error: ClientError) -> None:
         """From now on every call raises `error`."""
         with self._lock:

@@ -24,6 +24,7 @@ _FOR_GOOD = frozenset({"unauthorized", "bad_id", "malformed", "missing_field", "
 _WRITE_BYTES = 1024 * 1024
 _CONTROL_BYTES = 16 * 1024 * 1024
 _STEADY_S = 5.0
+_SUPERSEDED = 4001  # the server's close code when a newer hello of the same producer came
 _log = logging.getLogger(__name__)
 
 
@@ -120,7 +121,7 @@ class Link:
         if isinstance(error, InvalidStatus) and error.response.status_code in {401, 403}:
             raise Unauthorized(f"the server answered {error.response.status_code}") from error
         if isinstance(error, ConnectionClosed) and error.rcvd is not None:
-            if "newer hello" in error.rcvd.reason:
+            if error.rcvd.code == _SUPERSEDED:
                 raise Superseded(f"the server closed the socket: {error.rcvd.reason}") from error
             if self._leaving and error.rcvd.code == 1000:
                 return

@@ -96,7 +96,7 @@ class Sender:
         Raises:
             ClientError: the server refuses this robot for good.
         """
-        while not self.holder.half_empty():
+        while not self.holder.half_empty(self.intake.pending_bytes):
             self._raise_failure()
             await self.holder.change()
 
@@ -128,6 +128,7 @@ class Sender:
         stats.dropped = self.intake.dropped
         stats.pending_bytes = self.intake.pending_bytes
         self.holder.fill(stats)
+        stats.pending += self.intake.waiting()
 
     def _wake_from_anywhere(self) -> None:
         self._loop.call_soon_threadsafe(self._came.set)
@@ -149,6 +150,7 @@ class Sender:
             drafts, self._due_s = self.intake.take(everything=everything)
             if drafts:
                 await self.holder.add(drafts)
+                self.holder.tell()
                 self.link.wake()
             return self.holder.next_order()
 
