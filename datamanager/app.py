@@ -25,6 +25,7 @@ from datamanager.ingest.watch import LiveWatchers
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.observability import configure_logging, get_logger
 from datamanager.playback.parts import playback_parts
+from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
 from datamanager.storage.dead_letters import DeadLetters
@@ -142,6 +143,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         clock=clock,
         url_secret=await _patiently(lambda: load_url_secret(mongo)),
         samples=Samples(streams, telemetry),
+        ranges=RangeReader(streams, telemetry, config.playback),
         tier_requests=TierRequests(jobs, FrameTiers(mongo, clock), clock),
     )
     for router in (*playback_routers(parts), ingest_router(ingest, owners)):

@@ -107,6 +107,9 @@ class PlaybackConfig:
     """What a reader may ask for."""
 
     max_points: int = _setting(100_000, "MAX_POINTS", "most buckets that `max_points` may ask for", least=1)
+    max_gathered_values: int = _setting(
+        12_000_000, "MAX_GATHERED_VALUES", "most values of a range as JSON or MessagePack, which are gathered first", least=1
+    )
     page_limit: int = _setting(1000, "PAGE_LIMIT", "most items of one page", least=1)
     tier_wait_s: float = _setting(2.0, "TIER_WAIT_S", "how long a request waits for a tier made on demand", least=0)
     viewer_queue: int = _setting(

@@ -10,6 +10,7 @@ from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
 from datamanager.playback.moment import MomentReader
+from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
 from datamanager.playback.samples_port import SampleReader
@@ -34,6 +35,7 @@ class PlaybackParts:
 
     browser: Browser
     timelines: TimelineReader
+    ranges: RangeReader
     moments: MomentReader
     pages: RecordPages
     records: RecordQueries
@@ -55,6 +57,7 @@ def playback_parts(
     clock: Clock,
     url_secret: bytes,
     samples: SampleReader,
+    ranges: RangeReader,
     tier_requests: TierRequests,
 ) -> PlaybackParts:
     """Makes the parts.
@@ -66,7 +69,8 @@ def playback_parts(
         redis: carries what is live.
         clock: tells the time.
         url_secret: signs our own addresses; the same in every process.
-        samples: reads `time_series` streams.
+        samples: reads few samples of `time_series` streams.
+        ranges: reads many.
         tier_requests: have missing tiers made.
     """
     page_limit = config.playback.page_limit
@@ -76,6 +80,7 @@ def playback_parts(
     items = RecordItems(s3, signer, config.serve.url_ttl_s)
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
+        ranges=ranges,
         timelines=TimelineReader(sessions, records, samples),
         moments=MomentReader(sessions, records, samples, items),
         pages=RecordPages(sessions, records, items, page_limit=page_limit),

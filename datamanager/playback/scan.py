@@ -157,8 +157,8 @@ class Scan:
             + [pa.field(name, ARROW_TYPES[layout.types[name]]) for name in channels]
         )
 
-    async def index(self) -> BlockIndex:
-        """The blocks that reach into the range."""
+    async def index(self, *, packed: bool = False) -> BlockIndex:
+        """The blocks that reach into the range; with their statistics when `packed`."""
         place = self.layout
         documents = await self._telemetry.statistics(
             place.robot_id,
@@ -166,7 +166,7 @@ class Scan:
             place.stream,
             start_ns=self.start_ns - place.reach_ns,
             end_ns=self.end_ns,
-            packed=False,
+            packed=packed,
         )
         return BlockIndex([d for d in documents if d["t_end_ns"] >= self.start_ns and d["t_ns"] < self.end_ns])
 
@@ -261,7 +261,8 @@ class Scan:
         if drops is None and document["t_ns"] >= self.start_ns and document["t_end_ns"] < self.end_ns:
             return pa.Table.from_arrays(arrays, schema=self.schema)
         t_ns = batch.column(0).to_numpy()
-        low, high = np.searchsorted(t_ns, (self.start_ns, self.end_ns))
+        low = np.searchsorted(t_ns, self.start_ns)
+        high = n if self.end_ns > MAX_NS else np.searchsorted(t_ns, self.end_ns)  # int64 has no 2^63
         table = pa.Table.from_arrays([a.slice(low, high - low) for a in arrays], schema=self.schema)
         if drops is not None:
             seq = batch.column(1).to_numpy()[low:high]

@@ -10,6 +10,7 @@ from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
+from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
 
@@ -21,7 +22,11 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
     handed_in = {field.name: _given(getattr(parts, field.name)) for field in dataclasses.fields(parts)}
     return [
         Router("/", route_handlers=HEALTH_HANDLERS, dependencies={"health": handed_in["health"]}),
-        Router("/api/v1", route_handlers=[*SESSION_HANDLERS, *RECORD_HANDLERS, *LIVE_HANDLERS], dependencies=handed_in),
+        Router(
+            "/api/v1",
+            route_handlers=[*SESSION_HANDLERS, *RANGE_HANDLERS, *RECORD_HANDLERS, *LIVE_HANDLERS],
+            dependencies=handed_in,
+        ),
     ]
 
 

@@ -1,0 +1,155 @@
+"""A range's tables as a body: `arrow`, `json`, `ndjson`, `msgpack` or `csv`, in pieces.
+
+Arrow, NDJSON and CSV are written as the tables come. JSON and MessagePack are columnar, so they are gathered
+first: `is_gathered` tells the caller to ask whether there is room for that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from datamanager.errors import Refused
+
+__all__ = ["FORMATS", "encode_range", "is_gathered"]
+
+Body = AsyncIterator[bytes]
+_BUCKET_COLUMNS = ("t_ns", "t_end_ns", "count")
+_TEXT_OF = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_PIECE = 65_536
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+def encode_range(
+    name: str, stream: str, schema: pa.Schema, tables: AsyncIterator[pa.Table], *, start_ns: int
+) -> tuple[str, Body]:
+    """The media type and the pieces of a body.
+
+    Args:
+        name: one of `FORMATS`.
+        stream: the stream's name, as JSON and MessagePack tell it.
+        schema: of every table.
+        tables: the samples in ascending time; read only as the body is.
+        start_ns: the start that an empty answer tells.
+
+    Raises:
+        Refused: there is no such format.
+    """
+    if name not in FORMATS:
+        raise Refused("malformed", f"format {name[:40]!r} is none of {', '.join(FORMATS)}")
+    mime, encode = FORMATS[name]
+    if is_gathered(name):
+        return mime, encode(stream, start_ns, _gathered(schema, tables))
+    return mime, encode(schema, tables)
+
+
+def is_gathered(name: str) -> bool:
+    """Whether a format needs the whole range in memory at once."""
+    return name in ("json", "msgpack")
+
+
+async def _gathered(schema: pa.Schema, tables: AsyncIterator[pa.Table]) -> pa.Table:
+    parts = [table async for table in tables]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+async def _arrow(schema: pa.Schema, tables: AsyncIterator[pa.Table]) -> Body:
+    yield schema.serialize().to_pybytes()
+    async for table in tables:
+        for batch in (await asyncio.to_thread(table.combine_chunks)).to_batches():
+            yield batch.serialize().to_pybytes()
+    yield _END_OF_STREAM
+
+
+async def _csv(schema: pa.Schema, tables: AsyncIterator[pa.Table]) -> Body:
+    yield _csv_bytes(schema.empty_table(), header=True)
+    async for table in tables:
+        yield await asyncio.to_thread(_csv_bytes, table, header=False)
+
+
+def _csv_bytes(table: pa.Table, *, header: bool) -> bytes:
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=header))
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow ships no types
+
+
+async def _ndjson(schema: pa.Schema, tables: AsyncIterator[pa.Table]) -> Body:
+    names = schema.names
+    async for table in tables:
+        for batch in table.to_batches(max_chunksize=_PIECE // max(1, len(names))):
+            yield await asyncio.to_thread(_ndjson_bytes, batch, names)
+
+
+def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
+    times = batch.column(0).to_pylist()
+    heads = [{"t_ns": str(t), "timestamp": t / 1e9} for t in times]
+    columns = [_json_values(column) for column in batch.columns[1:]]
+    rows = zip(*columns, strict=True) if columns else ((),) * len(times)
+    lines = [head | dict(zip(names[1:], row, strict=True)) for head, row in zip(heads, rows, strict=True)]
+    for line in lines:
+        if "t_end_ns" in line:
+            line["t_end_ns"] = str(line["t_end_ns"])
+    return msgspec.json.Encoder().encode_lines(lines)
+
+
+def _json_values(column: pa.Array) -> list[Any]:
+    """A column's values as JSON has them: NaN and infinities by name."""
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy(zero_copy_only=False)).all():
+        return [_TEXT_OF.get(str(v), v) if v is not None and not np.isfinite(v) else v for v in values]
+    return values  # type: ignore[no-any-return]  # pyarrow ships no types
+
+
+async def _json(stream: str, start_ns: int, gathered: Any) -> Body:
+    table = await gathered
+    first_ns = table.column(0)[0].as_py() if table.num_rows else start_ns
+    yield msgspec.json.encode({"stream": stream, "start_ns": str(first_ns)})[:-1]
+    lead = [name for name in _BUCKET_COLUMNS if name in table.schema.names]
+    for name in lead:
+        column = table.column(name)
+        values = column.to_numpy() - (0 if name == "count" else first_ns)
+        yield b',"%b":' % {"t_ns": b"offset_ns", "t_end_ns": b"end_offset_ns"}.get(name, b"count")
+        yield msgspec.json.encode(values.tolist())
+    yield b',"channels":{'
+    for number, name in enumerate(table.schema.names[len(lead) :]):
+        yield (b"," if number else b"") + msgspec.json.encode(name) + b":"
+        yield await asyncio.to_thread(_json_column, table.column(name))
+    yield b"}}"
+
+
+def _json_column(column: pa.ChunkedArray) -> bytes:
+    return b"[" + b",".join(msgspec.json.encode(_json_values(c))[1:-1] for c in column.chunks if len(c)) + b"]"
+
+
+async def _msgpack(stream: str, start_ns: int, gathered: Any) -> Body:
+    table = await gathered
+    first_ns = table.column(0)[0].as_py() if table.num_rows else start_ns
+    lead = [name for name in _BUCKET_COLUMNS if name in table.schema.names]
+    offsets = (table.column("t_ns").to_numpy() - first_ns).astype("<i8")
+    answer: dict[str, Any] = {"stream": stream, "start_ns": first_ns, "offset_ns": offsets.tobytes()}
+    if len(lead) > 1:
+        answer["end_offset_ns"] = (table.column("t_end_ns").to_numpy() - first_ns).tolist()
+        answer["count"] = table.column("count").to_pylist()
+    channels, dtypes = {}, {"offset_ns": "int64"}
+    for name in table.schema.names[len(lead) :]:
+        column = table.column(name)
+        if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            channels[name] = column.to_pylist()
+        else:
+            values = column.to_numpy()
+            channels[name] = values.tobytes()
+            dtypes[name] = values.dtype.name
+    yield msgspec.msgpack.encode(answer | {"channels": channels, "dtypes": dtypes})
+
+
+FORMATS: dict[str, tuple[str, Callable[..., Body]]] = {
+    "json": ("application/json", _json),
+    "ndjson": ("application/x-ndjson", _ndjson),
+    "msgpack": ("application/msgpack", _msgpack),
+    "arrow": ("application/vnd.apache.arrow.stream", _arrow),
+    "csv": ("text/csv; charset=utf-8", _csv),
+}

@@ -1,0 +1,48 @@
+"""`…/range`: the samples of a stream."""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from datamanager.errors import Refused
+from datamanager.playback.params import parse_list, parse_range
+from datamanager.playback.ranges import RangeQuery, RangeReader
+from datamanager.playback.routes.parameters import RobotId, SessionId, Time
+
+__all__ = ["RANGE_HANDLERS"]
+
+
+@get("/sessions/{robot_id:str}/{session_id:str}/range", summary="Samples of a stream", tags=["play back"])
+async def get_range(
+    ranges: NamedDependency[RangeReader],
+    robot_id: RobotId,
+    session_id: SessionId,
+    stream: Annotated[str | None, QueryParameter(description="a time_series stream")] = None,
+    start: Time = None,
+    end: Time = None,
+    channels: Annotated[list[str] | None, QueryParameter(description="channels; all when none is named")] = None,
+    max_points: Annotated[
+        str | None, QueryParameter(description="at most so many buckets of min, max and mean")
+    ] = None,
+    format_: Annotated[str, QueryParameter(name="format", description="json, ndjson, msgpack, arrow or csv")] = "json",
+) -> Stream:
+    """The samples in [start, end), in ascending time, streamed; with `max_points`, buckets of them."""
+    if not stream:
+        raise Refused("missing_field", "the query names no stream")
+    query = RangeQuery(
+        robot_id=robot_id,
+        session_id=session_id,
+        stream=stream,
+        times=parse_range(start, end),
+        channels=parse_list(channels),
+        max_points=max_points,
+        format=format_,
+    )
+    mime, body = await ranges.read(query)
+    return Stream(body, media_type=mime)
+
+
+RANGE_HANDLERS = [get_range]
