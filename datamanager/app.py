@@ -27,7 +27,7 @@ from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.observability import configure_logging, get_logger
 from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
-from datamanager.playback.routes import playback_routers, problem_handlers
+from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.jobs import JobQueue
@@ -94,6 +94,7 @@ def build_app() -> Litestar:
     return Litestar(
         lifespan=[lifespan],
         exception_handlers=problem_handlers(),
+        middleware=[RequestTiming()],
         openapi_config=OpenAPIConfig(
             title="datamanager",
             version=__version__,

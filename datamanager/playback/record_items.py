@@ -17,7 +17,7 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 TierUrls = dict[Tier, str | None]
 
 # What was extracted from a frame, beside the robot's own metadata.
-_EXTRACTED = "role format mime_type camera_id frame_number width height mode points bounds".split()
+_EXTRACTED = "role format mime_type camera_id frame_number width height mode points bounds notes".split()
 
 
 class KeySigner(Protocol):
@@ -154,6 +154,6 @@ def _metadata(document: Document) -> dict[str, Any]:
     own: dict[str, Any] = plain(document.get("metadata") or {})
     if not _is_frame(document):
         return own
-    extracted = {name: plain(document[name]) for name in _EXTRACTED if document.get(name) is not None}
+    extracted = {name: plain(document[name]) for name in _EXTRACTED if document.get(name) not in (None, [])}
     hidden = {name: own[name] for name in own.keys() & extracted.keys() if own[name] != extracted[name]}
     return own | extracted | ({"own": hidden} if hidden else {})

@@ -82,6 +82,16 @@ async def test_alive_ready_and_measured(browse_url: str) -> None:
         assert "datamanager_connections" in metrics.text
 
 
+async def test_answers_are_timed_by_route_and_not_by_address(browse_url: str) -> None:
+    async with httpx.AsyncClient(base_url=browse_url, trust_env=False) as http:
+        for path in ("/api/v1/records/one-id", "/api/v1/records/another-id", "/api/v1/no/such/route"):
+            await http.get(path)
+        metrics = (await http.get("/metrics")).text
+    assert 'datamanager_request_seconds_count{route="GET /api/v1/records/{record_id}"}' in metrics
+    assert "/no/such" not in metrics
+    assert "one-id" not in metrics
+
+
 async def test_a_server_behind_us_that_is_away_is_named(browse_config: Config) -> None:
     away = replace(browse_config, redis=replace(browse_config.redis, url="redis://127.0.0.1:1/0"))
     with browse_server(away, KnownSamples()) as url:

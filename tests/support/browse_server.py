@@ -15,7 +15,8 @@ from litestar import Litestar
 from datamanager.clock import SystemClock
 from datamanager.config import Config
 from datamanager.playback.parts import playback_parts
-from datamanager.playback.routes import playback_routers, problem_handlers
+from datamanager.playback.ranges import RangeReader
+from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples_port import SampleAt
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.keys import original_key, record_id
@@ -25,6 +26,7 @@ from datamanager.storage.records import RecordWrites
 from datamanager.storage.redis import open_redis
 from datamanager.storage.s3 import S3, open_s3
 from datamanager.storage.sessions import Sessions, Streams
+from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.tier_requests import TierRequests
 from datamanager.storage.tiers import FrameTiers
 from datamanager.storage.url_secret import load_url_secret
@@ -62,7 +64,11 @@ def browse_server(config: Config, samples: KnownSamples) -> Iterator[str]:
     Yields:
         Its base URL.
     """
-    app = Litestar(lifespan=[lambda app: _mounted(app, config, samples)], exception_handlers=problem_handlers())
+    app = Litestar(
+        lifespan=[lambda app: _mounted(app, config, samples)],
+        exception_handlers=problem_handlers(),
+        middleware=[RequestTiming()],
+    )
     settings = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -104,6 +110,7 @@ async def _mounted(app: Litestar, config: Config, samples: KnownSamples) -> Asyn
             clock=clock,
             url_secret=await load_url_secret(mongo),
             samples=samples,
+            ranges=RangeReader(Streams(mongo), Telemetry(mongo), config.playback),
             tier_requests=requests,
         )
         for router in playback_routers(parts):

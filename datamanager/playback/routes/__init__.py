@@ -13,8 +13,9 @@ from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
+from datamanager.playback.routes.timing import RequestTiming
 
-__all__ = ["playback_routers", "problem_handlers"]
+__all__ = ["RequestTiming", "playback_routers", "problem_handlers"]
 
 
 def playback_routers(parts: PlaybackParts) -> list[Router]:
