@@ -10,6 +10,7 @@ from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
 from datamanager.playback.moment import MomentReader
+from datamanager.playback.page_cache import PageCache
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
@@ -76,6 +77,9 @@ def playback_parts(
     page_limit = config.playback.page_limit
     sessions, totals = SessionQueries(mongo), SessionTotals(mongo)
     records, letters = RecordQueries(mongo), DeadLetterQueries(mongo)
+    cache_ttl_s = min(
+        config.playback.cache_ttl_s, config.serve.url_ttl_s // 4
+    )  # what is in it stays good for as long again
     signer = UrlSigner(url_secret, config.serve.url_ttl_s, clock)
     items = RecordItems(s3, signer, config.serve.url_ttl_s)
     return PlaybackParts(
@@ -83,7 +87,7 @@ def playback_parts(
         ranges=ranges,
         timelines=TimelineReader(sessions, records, samples),
         moments=MomentReader(sessions, records, samples, items),
-        pages=RecordPages(sessions, records, items, page_limit=page_limit),
+        pages=RecordPages(sessions, records, items, PageCache(redis, clock, ttl_s=cache_ttl_s), page_limit=page_limit),
         records=records,
         items=items,
         tiers=FrameTierReader(

@@ -1,15 +1,23 @@
 """Pages of a session's records, and the addresses of many frames at once."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import msgspec
 
 from datamanager.errors import Refused
+from datamanager.playback.page_cache import PageCache
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
 from datamanager.playback.params import decode_cursor, parse_int, parse_list, parse_range
-from datamanager.playback.record_items import RecordItem, RecordItems, TierUrls, parse_tiers
+from datamanager.playback.plain_json import encode_json
+from datamanager.playback.record_items import RecordItem, RecordItems, Tier, TierUrls, parse_tiers
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.session_queries import SessionQueries
 
 __all__ = ["FrameUrls", "FrameUrlsRequest", "ManyFrameUrls", "RecordPages"]
+
+
+_WORTH_CACHING = 50  # a smaller page is read in one query, as fast as from the cache
 
 
 class FrameUrlsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,11 +45,18 @@ class RecordPages:
     """Answers `…/records` and `POST /frames/urls`."""
 
     def __init__(
-        self, sessions: SessionQueries, records: RecordQueries, items: RecordItems, *, page_limit: int
+        self,
+        sessions: SessionQueries,
+        records: RecordQueries,
+        items: RecordItems,
+        cache: PageCache,
+        *,
+        page_limit: int,
     ) -> None:
         self._sessions = sessions
         self._records = records
         self._items = items
+        self._cache = cache
         self._page_limit = page_limit
 
     async def page(
@@ -65,13 +80,26 @@ class RecordPages:
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
         span, after = parse_range(start, end), decode_cursor(cursor, tuple[int, str])
         wanted = parse_tiers(parse_list(tiers))
-        found = await self._records.page(
-            robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after
-        )
-        if not found:
+        query = (robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after)
+        if count < _WORTH_CACHING:
+            found = await self._records.page(*query)
+            items = self._items.items(found[:count], wanted)
+            places = [(d["t_ns"], d["_id"]) for d in found]
+        else:
+            places = await self._records.places(*query)
+            items = await self._through_cache(robot_id, session_id, [key for _, key in places[:count]], wanted)
+        if not places:
             await self._sessions.one(robot_id, session_id)  # so that no such session is told from no such record
-        following = next_cursor(found, count, lambda d: (d["t_ns"], d["_id"]))
-        return Page(items=self._items.items(found[:count], wanted), next_cursor=following)
+        return Page(items=items, next_cursor=next_cursor(places, count, lambda place: place))
+
+    async def _through_cache(
+        self, robot_id: str, session_id: str, record_ids: list[str], tiers: Sequence[Tier]
+    ) -> list[RecordItem]:
+        async def make() -> bytes:
+            return encode_json(self._items.items(await self._records.many(record_ids), tiers))
+
+        encoded = await self._cache.through(robot_id, session_id, [*record_ids, *tiers], make)
+        return cast("list[RecordItem]", msgspec.Raw(encoded))  # is written out as it stands
 
     async def frame_urls(self, request: FrameUrlsRequest) -> ManyFrameUrls:
         """The addresses of many frames.
