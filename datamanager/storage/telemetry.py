@@ -15,6 +15,9 @@ from datamanager.storage.mongo import Document, Mongo, translated
 __all__ = ["BlockHeader", "Telemetry", "as_date", "statistics_document_of"]
 
 HOUR_NS = 3_600_000_000_000
+# MongoDB turns a bound on `t` into one on the bucket's ObjectId, which has 32 bits of seconds: a bound beyond them finds
+# nothing (seen on 6.0). Such times are left to `t_ns`.
+_PLAIN_NS = 2_145_916_800_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEADER = dict.fromkeys(
     "m t_ns t_end_ns n producer seq_first seq_last seqs prev auto messages size_bytes schema".split(), 1
@@ -130,7 +133,6 @@ class Telemetry:
         """Whole blocks that begin in `[start_ns, end_ns)` and end at `reaching_ns` or later, in no order."""
         query = _window(robot_id, session_id, stream, start_ns, end_ns)
         query["t_end_ns"] = {"$gte": reaching_ns}
-        query["t_ns"] = {"$lt": end_ns}
         fields = {"_id": 0, "t": 0, "m": 0, "messages": 0, "size_bytes": 0, "prev": 0}
         with translated():
             return await self._blocks.find(query, fields, batch_size=10_000).to_list()
@@ -140,7 +142,6 @@ class Telemetry:
     ) -> list[Document]:
         """The blocks with the latest beginnings at or before a time, latest first, whole."""
         query = _window(robot_id, session_id, stream, 0, before_ns + 1)
-        query["t_ns"] = {"$lte": before_ns}
         with translated():
             cursor = self._blocks.find(query, {"_id": 0, "t": 0, "m": 0}).sort("t", -1).limit(limit)
             return await cursor.to_list()
@@ -188,12 +189,15 @@ class Telemetry:
 
 
 def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: int) -> Document:
-    last = as_date(max(end_ns - 1, 0))
+    times = {"$gte": as_date(min(max(start_ns, 0), _PLAIN_NS))}
+    if end_ns <= _PLAIN_NS:
+        times["$lte"] = as_date(max(end_ns - 1, 0))
     return {
         "m.robot_id": robot_id,
         "m.session_id": session_id,
         "m.stream": stream,
-        "t": {"$gte": as_date(max(start_ns, 0)), "$lte": last},
+        "t": times,
+        "t_ns": {"$gte": start_ns, "$lt": min(end_ns, 2**63 - 1)} if end_ns < 2**63 else {"$gte": start_ns},
     }
 
 
