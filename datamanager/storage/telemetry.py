@@ -18,6 +18,9 @@ HOUR_NS = 3_600_000_000_000
 # MongoDB turns a bound on `t` into one on the bucket's ObjectId, which has 32 bits of seconds: a bound beyond them finds
 # nothing (seen on 6.0). Such times are left to `t_ns`.
 _PLAIN_NS = 2_145_916_800_000_000_000
+# A lower bound becomes one on the oldest bucket that could reach it, an hour before: in the first hour of 1970 that is
+# below zero, wraps, and finds nothing either.
+_FIRST_NS = 2 * HOUR_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEADER = dict.fromkeys(
     "m t_ns t_end_ns n producer seq_first seq_last seqs prev auto messages size_bytes schema".split(), 1
@@ -189,14 +192,16 @@ class Telemetry:
 
 
 def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: int) -> Document:
-    times = {"$gte": as_date(min(max(start_ns, 0), _PLAIN_NS))}
+    times = {}
+    if start_ns >= _FIRST_NS:
+        times["$gte"] = as_date(min(start_ns, _PLAIN_NS))
     if end_ns <= _PLAIN_NS:
         times["$lte"] = as_date(max(end_ns - 1, 0))
     return {
         "m.robot_id": robot_id,
         "m.session_id": session_id,
         "m.stream": stream,
-        "t": times,
+        **({"t": times} if times else {}),
         "t_ns": {"$gte": start_ns, "$lt": min(end_ns, 2**63 - 1)} if end_ns < 2**63 else {"$gte": start_ns},
     }
 
