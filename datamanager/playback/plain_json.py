@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["encode_json", "plain", "timestamp_s"]
+__all__ = ["PLAIN_TYPES", "encode_json", "plain", "timestamp_s"]
 
 _ENCODER = msgspec.json.Encoder()
-_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+PLAIN_TYPES = frozenset({str, int, bool, type(None)})
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -24,7 +24,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911  # one a type
     Maps get text keys, bytes become base64 text. Whatever else JSON lacks becomes its text.
     """
     kind = type(value)
-    if kind in _AS_THEY_ARE:  # most values are, and a page has ten thousands of them
+    if kind in PLAIN_TYPES:  # most values are, and a page has ten thousands of them
         return value
     match value:
         case float():

@@ -11,7 +11,7 @@ from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
 from datamanager.playback.params import decode_cursor, parse_int, parse_list, parse_range
 from datamanager.playback.plain_json import encode_json
 from datamanager.playback.record_items import RecordItem, RecordItems, Tier, TierUrls, parse_tiers
-from datamanager.storage.record_queries import RecordQueries
+from datamanager.storage.record_queries import RecordQueries, RecordQuery
 from datamanager.storage.session_queries import SessionQueries
 
 __all__ = ["FrameUrls", "FrameUrlsRequest", "ManyFrameUrls", "RecordPages"]
@@ -80,25 +80,29 @@ class RecordPages:
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
         span, after = parse_range(start, end), decode_cursor(cursor, tuple[int, str])
         wanted = parse_tiers(parse_list(tiers))
-        query = (robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after)
+        query = RecordQuery(robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after)
         if count < _WORTH_CACHING:
-            found = await self._records.page(*query)
+            found = await self._records.page(query)
             items = self._items.items(found[:count], wanted)
             places = [(d["t_ns"], d["_id"]) for d in found]
         else:
-            places = await self._records.places(*query)
-            items = await self._through_cache(robot_id, session_id, [key for _, key in places[:count]], wanted)
+            places = await self._records.places(query)
+            items = await self._through_cache(query, [key for _, key in places[:count]], wanted)
         if not places:
             await self._sessions.one(robot_id, session_id)  # so that no such session is told from no such record
         return Page(items=items, next_cursor=next_cursor(places, count, lambda place: place))
 
     async def _through_cache(
-        self, robot_id: str, session_id: str, record_ids: list[str], tiers: Sequence[Tier]
+        self, query: RecordQuery, record_ids: list[str], tiers: Sequence[Tier]
     ) -> list[RecordItem]:
         async def make() -> bytes:
-            return encode_json(self._items.items(await self._records.many(record_ids), tiers))
+            found = {document["_id"]: document for document in await self._records.page(query)}
+            # What came meanwhile may have pushed some off that page.
+            pushed = [record_id for record_id in record_ids if record_id not in found]
+            found |= {d["_id"]: d for d in await self._records.many(pushed)} if pushed else {}
+            return encode_json(self._items.items([found[i] for i in record_ids if i in found], tiers))
 
-        encoded = await self._cache.through(robot_id, session_id, [*record_ids, *tiers], make)
+        encoded = await self._cache.through(query.robot_id, query.session_id, [*record_ids, *tiers], make)
         return cast("list[RecordItem]", msgspec.Raw(encoded))  # is written out as it stands
 
     async def frame_urls(self, request: FrameUrlsRequest) -> ManyFrameUrls:

@@ -8,13 +8,13 @@ by how many blocks overlap at one time, not by the range.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from datamanager.errors import NotFound, Refused
 from datamanager.kinds.time_series.types import ARROW_TYPES, cast_column
+from datamanager.storage.blocks import SYSTEM_COLUMNS
 from datamanager.storage.mongo import Document
 from datamanager.storage.ranges import RangeSet
 from datamanager.storage.sessions import Streams
@@ -220,18 +220,31 @@ class Scan:
         self, index: BlockIndex, window: range, documents: list[Document], carry: pa.Table | None, limit_ns: int
     ) -> tuple[pa.Table, pa.Table | None]:
         """The samples before `limit_ns`, and those that later blocks may still come between."""
-        found = {(d["producer"], d["seq_first"], d["t_ns"]): d for d in documents}
+        found: dict[tuple[str, int, int], list[Document]] = {}
+        for document in documents:
+            found.setdefault((document["producer"], document["seq_first"], document["t_ns"]), []).append(document)
         pieces = [] if carry is None else [carry]
+        run: list[Document] = []  # blocks of one schema that are taken whole: put together at once
         disordered = carry is not None
         last_ns = -1
         for i in window:
             entry = index.documents[i]
-            document = found.get((entry["producer"], entry["seq_first"], entry["t_ns"]))
-            if document is None:
+            same = found.get((entry["producer"], entry["seq_first"], entry["t_ns"]))
+            if not same:
                 continue  # deleted between the two looks
+            document = same.pop()
             disordered = disordered or entry["t_ns"] < last_ns
             last_ns = max(last_ns, entry["t_end_ns"])
-            pieces.append(self._piece(document, index.drops.get(i)))
+            whole = i not in index.drops and entry["t_ns"] >= self.start_ns and entry["t_end_ns"] < self.end_ns
+            if run and not (whole and run[0]["schema"] == document["schema"]):
+                pieces.append(self._whole(run))
+                run = []
+            if whole:
+                run.append(document)
+            else:
+                pieces.append(self._cut(document, index.drops.get(i, ())))
+        if run:
+            pieces.append(self._whole(run))
         if not pieces:
             return self.schema.empty_table(), None
         table = pa.concat_tables(pieces) if len(pieces) > 1 else pieces[0]
@@ -244,30 +257,39 @@ class Scan:
         cut = int(np.searchsorted(table.column(0).to_numpy(), limit_ns))
         return table.slice(0, cut), table.slice(cut) if cut < table.num_rows else None
 
-    def _piece(self, document: Document, drops: list[tuple[int, int]] | None) -> pa.Table:
+    def _whole(self, documents: list[Document]) -> pa.Table:
+        """Blocks of one schema, in their order, as they are."""
+        schema = self.layout.schemas[documents[0]["schema"]]
+        batches = [pa.ipc.read_record_batch(pa.py_buffer(d["data"]), schema) for d in documents]
+        return self._fitted(pa.Table.from_batches(batches, schema))
+
+    def _cut(self, document: Document, drops: Sequence[tuple[int, int]]) -> pa.Table:
+        """The samples of one block that lie in the range and are not held by another one."""
         schema = self.layout.schemas[document["schema"]]
         batch = pa.ipc.read_record_batch(pa.py_buffer(document["data"]), schema)
-        n = batch.num_rows
-        positions = {f.name: i for i, f in enumerate(schema) if i > 1}
-        arrays: list[Any] = [batch.column(0)]
-        for field in self.schema.names[1:]:
-            at = positions.get(field)
-            kind = self.schema.types[len(arrays)]
-            if at is None:
-                arrays.append(pa.nulls(n, kind))
-            else:
-                column = batch.column(at)
-                arrays.append(column if column.type == kind else cast_column(column, self.layout.types[field]))
-        if drops is None and document["t_ns"] >= self.start_ns and document["t_end_ns"] < self.end_ns:
-            return pa.Table.from_arrays(arrays, schema=self.schema)
         t_ns = batch.column(0).to_numpy()
-        low = np.searchsorted(t_ns, self.start_ns)
-        high = n if self.end_ns > MAX_NS else np.searchsorted(t_ns, self.end_ns)  # int64 has no 2^63
-        table = pa.Table.from_arrays([a.slice(low, high - low) for a in arrays], schema=self.schema)
-        if drops is not None:
+        low = int(np.searchsorted(t_ns, self.start_ns))
+        high = len(t_ns) if self.end_ns > MAX_NS else int(np.searchsorted(t_ns, self.end_ns))  # int64 has no 2^63
+        table = self._fitted(pa.Table.from_batches([batch.slice(low, high - low)], schema))
+        if drops:
             seq = batch.column(1).to_numpy()[low:high]
             keep = np.ones(len(seq), bool)
             for first, last in drops:
                 keep &= (seq < first) | (seq > last)
             table = table.filter(pa.array(keep))
         return table
+
+    def _fitted(self, table: pa.Table) -> pa.Table:
+        """The columns of an answer: the wanted channels, widened, missing where blocks do not have them."""
+        places = {name: i for i, name in enumerate(table.schema.names) if i >= SYSTEM_COLUMNS}
+        columns = [table.column(0)]
+        for name, kind in zip(self.channels, self.schema.types[1:], strict=True):
+            at = places.get(name)
+            if at is None:
+                columns.append(pa.chunked_array([pa.nulls(table.num_rows, kind)]))
+            elif table.schema.field(at).type == kind:
+                columns.append(table.column(at))
+            else:
+                chunks = [cast_column(chunk, self.layout.types[name]) for chunk in table.column(at).chunks]
+                columns.append(pa.chunked_array(chunks, kind))
+        return pa.Table.from_arrays(columns, schema=self.schema)

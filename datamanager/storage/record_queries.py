@@ -5,6 +5,7 @@ Both collections are read as one: ordered by (t_ns, `_id`), which no later write
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bson.decimal128 import Decimal128
@@ -12,12 +13,35 @@ from bson.decimal128 import Decimal128
 from datamanager.errors import NotFound
 from datamanager.storage.mongo import Collection, Document, Mongo, translated
 
-__all__ = ["RecordQueries"]
+__all__ = ["RecordQueries", "RecordQuery"]
 
 _QUERY_MS = 30_000
 _LEFT_OUT = {"inline": 0, "prev": 0, "generation": 0}  # bytes and book-keeping no list shows
 _ASCENDING = [("t_ns", 1), ("_id", 1)]
 _DESCENDING = [("t_ns", -1), ("_id", -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordQuery:
+    """Which records.
+
+    Attributes:
+        robot_id: who recorded.
+        session_id: which recording run.
+        streams: of these streams; of all when empty.
+        start_ns: the first time of the range.
+        end_ns: the time that the range ends before, 2^63 at most.
+        limit: how many at most.
+        after: (t_ns, `_id`) of the last one of the page before.
+    """
+
+    robot_id: str
+    session_id: str
+    streams: Sequence[str]
+    start_ns: int
+    end_ns: int
+    limit: int
+    after: tuple[int, str] | None = None
 
 
 class RecordQueries:
@@ -28,44 +52,15 @@ class RecordQueries:
         self._records = mongo.durable("records")
         self._both = (self._frames, self._records)
 
-    async def page(
-        self,
-        robot_id: str,
-        session_id: str,
-        streams: Sequence[str],
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        after: tuple[int, str] | None,
-    ) -> list[Document]:
-        """Up to `limit` records of [start_ns, end_ns), ascending by (t_ns, `_id`), contents left out.
+    async def page(self, query: RecordQuery) -> list[Document]:
+        """The records of a query, ascending by (t_ns, `_id`), contents left out."""
+        found = await asyncio.gather(*(_ascending(c, query, _LEFT_OUT) for c in self._both))
+        return _merged(found, query.limit)
 
-        Args:
-            robot_id: who recorded.
-            session_id: which recording run.
-            streams: of these streams; of all when empty.
-            start_ns: the first time of the range.
-            end_ns: the time that the range ends before, 2^63 at most.
-            limit: how many at most.
-            after: (t_ns, `_id`) of the last one of the page before.
-        """
-        query = _page_query(robot_id, session_id, streams, start_ns, end_ns, after)
-        return _merged(await asyncio.gather(*(_ascending(c, query, _LEFT_OUT, limit) for c in self._both)), limit)
-
-    async def places(
-        self,
-        robot_id: str,
-        session_id: str,
-        streams: Sequence[str],
-        start_ns: int,
-        end_ns: int,
-        limit: int,
-        after: tuple[int, str] | None,
-    ) -> list[tuple[int, str]]:
+    async def places(self, query: RecordQuery) -> list[tuple[int, str]]:
         """(t_ns, `_id`) of the records that `page` would give, out of an index alone: a fifth of its time."""
-        query = _page_query(robot_id, session_id, streams, start_ns, end_ns, after)
-        found = await asyncio.gather(*(_ascending(c, query, {"t_ns": 1}, limit) for c in self._both))
-        return [_place(document) for document in _merged(found, limit)]
+        found = await asyncio.gather(*(_ascending(c, query, {"t_ns": 1}) for c in self._both))
+        return [_place(document) for document in _merged(found, query.limit)]
 
     async def many(self, record_ids: Sequence[str]) -> list[Document]:
         """Those of many records and frames that are there, in the order of `record_ids`, contents left out."""
@@ -144,25 +139,17 @@ def _query(robot_id: str, session_id: str, streams: Sequence[str], start_ns: int
     return query | {"t_ns": {"$gte": start_ns, "$lte": end_ns - 1}}  # 2^63 itself would be no int64
 
 
-def _page_query(
-    robot_id: str,
-    session_id: str,
-    streams: Sequence[str],
-    start_ns: int,
-    end_ns: int,
-    after: tuple[int, str] | None,
-) -> dict[str, Any]:
-    query = _query(robot_id, session_id, streams, start_ns, end_ns)
-    if after is not None:
-        t_ns, key = after
-        query["t_ns"]["$gte"] = max(start_ns, t_ns)
+def _page_query(wanted: RecordQuery) -> dict[str, Any]:
+    query = _query(wanted.robot_id, wanted.session_id, wanted.streams, wanted.start_ns, wanted.end_ns)
+    if wanted.after is not None:
+        t_ns, key = wanted.after
+        query["t_ns"]["$gte"] = max(wanted.start_ns, t_ns)
         query["$or"] = [{"t_ns": {"$gt": t_ns}}, {"_id": {"$gt": key}}]
     return query
 
 
-async def _ascending(
-    collection: Collection, query: dict[str, Any], projection: dict[str, int], limit: int
-) -> list[Document]:
+async def _ascending(collection: Collection, wanted: RecordQuery, projection: dict[str, int]) -> list[Document]:
+    query, limit = _page_query(wanted), wanted.limit
     with translated():
         # All in the first batch: a second round trip would cost more than the page.
         found = collection.find(query, projection, limit=limit, batch_size=limit + 1, max_time_ms=_QUERY_MS)
