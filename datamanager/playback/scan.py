@@ -8,6 +8,7 @@ by how many blocks overlap at one time, not by the range.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -220,42 +221,35 @@ class Scan:
         self, index: BlockIndex, window: range, documents: list[Document], carry: pa.Table | None, limit_ns: int
     ) -> tuple[pa.Table, pa.Table | None]:
         """The samples before `limit_ns`, and those that later blocks may still come between."""
-        found: dict[tuple[str, int, int], list[Document]] = {}
-        for document in documents:
-            found.setdefault((document["producer"], document["seq_first"], document["t_ns"]), []).append(document)
-        pieces = [] if carry is None else [carry]
-        run: list[Document] = []  # blocks of one schema that are taken whole: put together at once
-        disordered = carry is not None
-        last_ns = -1
-        for i in window:
-            entry = index.documents[i]
-            same = found.get((entry["producer"], entry["seq_first"], entry["t_ns"]))
-            if not same:
-                continue  # deleted between the two looks
-            document = same.pop()
-            disordered = disordered or entry["t_ns"] < last_ns
-            last_ns = max(last_ns, entry["t_end_ns"])
-            whole = i not in index.drops and entry["t_ns"] >= self.start_ns and entry["t_end_ns"] < self.end_ns
-            if run and not (whole and run[0]["schema"] == document["schema"]):
-                pieces.append(self._whole(run))
-                run = []
-            if whole:
-                run.append(document)
-            else:
-                pieces.append(self._cut(document, index.drops.get(i, ())))
-        if run:
-            pieces.append(self._whole(run))
+        blocks = _matched(index, window, documents)
+        pieces = ([] if carry is None else [carry]) + self._pieces(blocks, index)
         if not pieces:
             return self.schema.empty_table(), None
         table = pa.concat_tables(pieces) if len(pieces) > 1 else pieces[0]
-        if disordered and table.num_rows:
+        last_ns = _last_ns(blocks)
+        if carry is not None or last_ns is None:
             t_ns = table.column(0).to_numpy()
             if (t_ns[1:] < t_ns[:-1]).any():
                 table = table.take(pa.array(np.argsort(t_ns, kind="stable")))
-        if last_ns < limit_ns and carry is None:
+        elif last_ns < limit_ns:
             return table, None
         cut = int(np.searchsorted(table.column(0).to_numpy(), limit_ns))
         return table.slice(0, cut), table.slice(cut) if cut < table.num_rows else None
+
+    def _pieces(self, blocks: list[tuple[int, Document]], index: BlockIndex) -> list[pa.Table]:
+        """The blocks' samples in the blocks' order; neighbours that are alike and taken whole are put together."""
+        pieces: list[pa.Table] = []
+        for alike, group in groupby(blocks, lambda block: self._taken_whole(block, index) and block[1]["schema"]):
+            if alike:
+                pieces.append(self._whole([document for _, document in group]))
+            else:
+                pieces.extend(self._cut(document, index.drops.get(i, ())) for i, document in group)
+        return pieces
+
+    def _taken_whole(self, block: tuple[int, Document], index: BlockIndex) -> bool:
+        i, document = block
+        inside: bool = document["t_ns"] >= self.start_ns and document["t_end_ns"] < self.end_ns
+        return inside and i not in index.drops
 
     def _whole(self, documents: list[Document]) -> pa.Table:
         """Blocks of one schema, in their order, as they are."""
@@ -293,3 +287,23 @@ class Scan:
                 chunks = [cast_column(chunk, self.layout.types[name]) for chunk in table.column(at).chunks]
                 columns.append(pa.chunked_array(chunks, kind))
         return pa.Table.from_arrays(columns, schema=self.schema)
+
+
+def _matched(index: BlockIndex, window: range, documents: list[Document]) -> list[tuple[int, Document]]:
+    """The blocks of a window in the index's order; one that was deleted between the two looks is left out."""
+    found: dict[tuple[str, int, int], list[Document]] = {}
+    for document in documents:
+        found.setdefault((document["producer"], document["seq_first"], document["t_ns"]), []).append(document)
+    entries = ((i, index.documents[i]) for i in window)
+    matches = ((i, found.get((e["producer"], e["seq_first"], e["t_ns"]))) for i, e in entries)
+    return [(i, same.pop()) for i, same in matches if same]
+
+
+def _last_ns(blocks: list[tuple[int, Document]]) -> int | None:
+    """The last time of blocks that follow each other; None when some overlap."""
+    last_ns = -1
+    for _, document in blocks:
+        if document["t_ns"] < last_ns:
+            return None
+        last_ns = document["t_end_ns"]
+    return last_ns
