@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 
@@ -95,6 +96,7 @@ def build_app() -> Litestar:
         lifespan=[lifespan],
         exception_handlers=problem_handlers(),
         middleware=[RequestTiming()],
+        cors_config=_cors(config.serve.cors_origins),
         openapi_config=OpenAPIConfig(
             title="datamanager",
             version=__version__,
@@ -154,6 +156,12 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
     stack.push_async_callback(ingest.settle, _SETTLE_S)
+
+
+def _cors(origins: str) -> CORSConfig | None:
+    """None leaves browsers to their rule that only our own pages may call."""
+    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    return CORSConfig(allow_origins=allowed, expose_headers=["ETag", "Retry-After"]) if allowed else None
 
 
 def _spare_collector() -> None:

@@ -63,6 +63,9 @@ class ServeConfig:
     host: str = _setting("127.0.0.1", "HOST", "address that `serve` listens on")
     port: int = _setting(8080, "PORT", "port that `serve` listens on; 0 takes a free one", least=0, most=65535)
     url_ttl_s: int = _setting(3600, "URL_TTL_S", "how long a pre-signed URL is good for", least=1, most=604800)
+    cors_origins: str = _setting(
+        "", "CORS_ORIGINS", "origins, with commas, whose pages a browser lets call the API; `*` for any"
+    )
     log_level: str = _setting("info", "LOG_LEVEL", "debug, info, warning or error")
     log_format: str = _setting("console", "LOG_FORMAT", "console or json")
 
@@ -108,7 +111,10 @@ class PlaybackConfig:
 
     max_points: int = _setting(100_000, "MAX_POINTS", "most buckets that `max_points` may ask for", least=1)
     max_gathered_values: int = _setting(
-        12_000_000, "MAX_GATHERED_VALUES", "most values of a range as JSON or MessagePack, which are gathered first", least=1
+        12_000_000,
+        "MAX_GATHERED_VALUES",
+        "most values of a range as JSON or MessagePack, which are gathered first",
+        least=1,
     )
     page_limit: int = _setting(1000, "PAGE_LIMIT", "most items of one page", least=1)
     tier_wait_s: float = _setting(2.0, "TIER_WAIT_S", "how long a request waits for a tier made on demand", least=0)
