@@ -84,14 +84,19 @@ async def _ndjson(schema: pa.Schema, tables: AsyncIterator[pa.Table]) -> Body:
             yield await asyncio.to_thread(_ndjson_bytes, batch, names)
 
 
+def _lead(names: list[str]) -> tuple[str, ...]:
+    """The columns before the channels: of buckets three. Channels stand by name, so that theirs never look like them."""
+    return _BUCKET_COLUMNS if tuple(names[:3]) == _BUCKET_COLUMNS else _BUCKET_COLUMNS[:1]
+
+
 def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
     times = batch.column(0).to_pylist()
     heads = [{"t_ns": str(t), "timestamp": t / 1e9} for t in times]
     columns = [_json_values(column) for column in batch.columns[1:]]
     rows = zip(*columns, strict=True) if columns else ((),) * len(times)
     lines = [head | dict(zip(names[1:], row, strict=True)) for head, row in zip(heads, rows, strict=True)]
-    for line in lines:
-        if "t_end_ns" in line:
+    if len(_lead(names)) > 1:
+        for line in lines:
             line["t_end_ns"] = str(line["t_end_ns"])
     return msgspec.json.Encoder().encode_lines(lines)
 
@@ -108,16 +113,15 @@ async def _json(stream: str, start_ns: int, gathered: Any) -> Body:
     table = await gathered
     first_ns = table.column(0)[0].as_py() if table.num_rows else start_ns
     yield msgspec.json.encode({"stream": stream, "start_ns": str(first_ns)})[:-1]
-    lead = [name for name in _BUCKET_COLUMNS if name in table.schema.names]
-    for name in lead:
-        column = table.column(name)
-        values = column.to_numpy() - (0 if name == "count" else first_ns)
+    lead = _lead(table.schema.names)
+    for number, name in enumerate(lead):
+        values = table.column(number).to_numpy() - (0 if name == "count" else first_ns)
         yield b',"%b":' % {"t_ns": b"offset_ns", "t_end_ns": b"end_offset_ns"}.get(name, b"count")
         yield msgspec.json.encode(values.tolist())
     yield b',"channels":{'
     for number, name in enumerate(table.schema.names[len(lead) :]):
         yield (b"," if number else b"") + msgspec.json.encode(name) + b":"
-        yield await asyncio.to_thread(_json_column, table.column(name))
+        yield await asyncio.to_thread(_json_column, table.column(len(lead) + number))
     yield b"}}"
 
 
@@ -128,15 +132,15 @@ def _json_column(column: pa.ChunkedArray) -> bytes:
 async def _msgpack(stream: str, start_ns: int, gathered: Any) -> Body:
     table = await gathered
     first_ns = table.column(0)[0].as_py() if table.num_rows else start_ns
-    lead = [name for name in _BUCKET_COLUMNS if name in table.schema.names]
-    offsets = (table.column("t_ns").to_numpy() - first_ns).astype("<i8")
+    lead = _lead(table.schema.names)
+    offsets = (table.column(0).to_numpy() - first_ns).astype("<i8")
     answer: dict[str, Any] = {"stream": stream, "start_ns": first_ns, "offset_ns": offsets.tobytes()}
     if len(lead) > 1:
-        answer["end_offset_ns"] = (table.column("t_end_ns").to_numpy() - first_ns).tolist()
-        answer["count"] = table.column("count").to_pylist()
+        answer["end_offset_ns"] = (table.column(1).to_numpy() - first_ns).tolist()
+        answer["count"] = table.column(2).to_pylist()
     channels, dtypes = {}, {"offset_ns": "int64"}
-    for name in table.schema.names[len(lead) :]:
-        column = table.column(name)
+    for number, name in enumerate(table.schema.names[len(lead) :]):
+        column = table.column(len(lead) + number)
         if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
             channels[name] = column.to_pylist()
         else:
