@@ -155,7 +155,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         app.register(router)
     for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
-    stack.push_async_callback(ingest.settle, _SETTLE_S)
+    stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
 
 
 def _cors(origins: str) -> CORSConfig | None:

@@ -56,7 +56,7 @@ class BodyIngest:
         try:
             await self._read(pieces)
             for producer in self._producers.values():
-                await self._ingest.drain(producer)
+                self._ingest.sealer.flush(producer)
             while self._sender.pending_messages:
                 self._collect()
                 await self._sender.changed.wait()
@@ -76,10 +76,10 @@ class BodyIngest:
     def _leave(self) -> None:
         self._sender.close()
         for producer in self._producers.values():
-            self._ingest.flush(producer)
+            self._ingest.sealer.flush(producer)
             for stream in producer.streams.values():
                 stream.senders.discard(self._sender)
-            self._ingest.release(producer)
+            self._ingest.registry.release(producer)
 
     async def _letters_written(self) -> None:
         """Waits for refused messages with numbers, which hold acks back until they are kept."""
@@ -152,12 +152,12 @@ class BodyIngest:
                 self._refuse(Refusal(Refused("malformed", "remote calls need a WebSocket"), b""))
             case Bye():
                 for producer in self._producers.values():
-                    await self._ingest.end(producer)
+                    await self._ingest.registry.end(producer)
 
     async def _open(self, event: Data | Hello, *, fresh: dict[str, Any] | None = None) -> Producer:
-        producer = await self._ingest.open(event.robot_id, event.session_id, event.producer, fresh=fresh)
+        producer = await self._ingest.registry.open(event.robot_id, event.session_id, event.producer, fresh=fresh)
         if event.producer in self._producers:
-            self._ingest.release(producer)
+            self._ingest.registry.release(producer)
         self._producers[event.producer] = producer
         return producer
 

@@ -77,7 +77,7 @@ class Connection:
         for producer in self._producers.values():
             for stream in producer.streams.values():
                 stream.senders.discard(self._sender)
-            self._ingest.release(producer)
+            self._ingest.registry.release(producer)
 
     async def _read(self) -> None:
         while True:
@@ -108,7 +108,7 @@ class Connection:
                 await self._answer(_not_yet(event.message))
             case Bye():
                 for producer in self._producers.values():
-                    await self._ingest.end(producer)
+                    await self._ingest.registry.end(producer)
                 await self._tell_now()
                 return True
         return False
@@ -116,9 +116,11 @@ class Connection:
     async def _open(
         self, event: Data | Hello, *, reload: bool = False, fresh: dict[str, Any] | None = None
     ) -> Producer:
-        producer = await self._ingest.open(event.robot_id, event.session_id, event.producer, fresh=fresh, reload=reload)
+        producer = await self._ingest.registry.open(
+            event.robot_id, event.session_id, event.producer, fresh=fresh, reload=reload
+        )
         if event.producer in self._producers:
-            self._ingest.release(producer)  # it was counted before
+            self._ingest.registry.release(producer)  # it was counted before
         self._producers[event.producer] = producer
         return producer
 

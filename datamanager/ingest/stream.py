@@ -79,6 +79,11 @@ class StreamWriter:
         self._channels: set[str] = set()
         self._layout: tuple[str, ...] = ()
 
+    def tell(self) -> None:
+        """Has every sender of the stream told how far it is acked."""
+        for sender in self.senders:
+            sender.touch(self)
+
     def number(self, message: Message) -> tuple[int, bool]:
         """A message's number, and whether the server gave it.
 

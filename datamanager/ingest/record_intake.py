@@ -1,0 +1,120 @@
+"""Takes in messages whose content is bytes: frames, logs, files."""
+
+from typing import Any
+from uuid import uuid4
+
+from datamanager.clock import Clock
+from datamanager.config import IngestConfig
+from datamanager.errors import Refused
+from datamanager.ingest.commit import CommitItem, Committer
+from datamanager.ingest.content import Content, read_content
+from datamanager.ingest.originals import Original, Originals
+from datamanager.ingest.producer import Producer
+from datamanager.ingest.sender import Sender
+from datamanager.ingest.stream import StreamWriter
+from datamanager.ingest.watchers import Watchers
+from datamanager.ingest.wire import Message
+from datamanager.kinds.names import parse_time_ns
+from datamanager.storage.keys import original_key, record_id
+from datamanager.storage.mongo import Binary
+
+__all__ = ["RecordIntake"]
+
+_INLINE_BYTES = 16_384
+
+
+class RecordIntake:
+    """Checks content and hands it on: small content into its document, the rest to S3 first."""
+
+    def __init__(
+        self, config: IngestConfig, committer: Committer, originals: Originals, watchers: Watchers, clock: Clock
+    ) -> None:
+        self._config = config
+        self._committer = committer
+        self._originals = originals
+        self._watchers = watchers
+        self._clock = clock
+        self._writer_id = uuid4().hex[:8]
+
+    async def take(
+        self,
+        sender: Sender,
+        producer: Producer,
+        stream: StreamWriter,
+        message: Message,
+        seq: int,
+        *,
+        auto: bool,
+        size_bytes: int,
+    ) -> None:
+        """Takes one message in; it is handed on when this returns, and durable some time later.
+
+        Raises:
+            Refused: its time or content is bad.
+        """
+        t_ns = parse_time_ns(message.t_ns, message.timestamp)
+        if t_ns is None:
+            raise Refused("missing_field", "the message has no t_ns and no timestamp")
+        content = await read_content(stream.kind, message.payload, self._config)
+        if auto:
+            seq = stream.ledger.next_seq()  # others may have come while the content was looked at
+        elif sender.closed_by is not None or stream.ledger.standing(seq) != "new":
+            return
+        producer.arrivals += 1
+        document = self._document(producer, stream, content, seq, t_ns, auto=auto)
+        if message.metadata:
+            document["metadata"] = document["metadata"] | message.metadata
+        pending = stream.ledger.open()
+        stream.ledger.arrive(pending, seq)
+        producer.took()
+        sender.took(1, size_bytes)
+
+        def resolve(lost: str | None) -> None:
+            producer.finished(item)
+            stream.ledger.resolve(pending, rejected=lost is not None)
+            if lost is not None:
+                sender.refuse(stream.name, seq, Refused("bad_payload", f"MongoDB cannot keep it: {lost[:200]}"))
+            else:
+                self._watchers.stored(document)
+            sender.done(1, size_bytes)
+            stream.tell()
+
+        item = CommitItem(producer, size_bytes, resolve, collection=content.collection, document=document)
+        if "inline" in document:
+            self._committer.submit(item)
+        else:
+            self._originals.submit(Original(document["keys"]["original"], content.data, content.mime_type, item))
+
+    def _document(
+        self, producer: Producer, stream: StreamWriter, content: Content, seq: int, t_ns: int, *, auto: bool
+    ) -> dict[str, Any]:
+        place = (producer.session.robot_id, producer.session.session_id)
+        # What the server numbered can't be recognised again, so it must not be taken for another process's either.
+        named = f"{producer.name}~{self._writer_id}" if auto else producer.name
+        document: dict[str, Any] = {
+            "_id": record_id(*place, stream.name, named, seq),
+            "robot_id": place[0],
+            "session_id": place[1],
+            "stream": stream.name,
+            "producer": producer.name,
+            "seq": seq,
+            "auto": auto,
+            "prev": stream.ledger.prev_of(seq),
+            "t_ns": t_ns,
+            "kind": stream.kind,
+            "size_bytes": len(content.data),
+            "checksum": content.checksum,
+            "mime_type": content.mime_type,
+            "arrived_ns": self._clock.now_ns(),
+            **content.fields,
+        }
+        if content.collection == "frames_metadata":
+            ahead = self._watchers.wants_tiers(producer.session, stream.name)
+            document["derived"] = (
+                {"state": "pending", "since_ns": document["arrived_ns"]} if ahead else {"state": "none"}
+            )
+        elif len(content.data) <= _INLINE_BYTES:
+            return document | {"inline": Binary(content.data)}
+        return document | {
+            "keys": {"original": original_key(*place, content.folder, stream.name, t_ns, named, seq, content.ending)}
+        }

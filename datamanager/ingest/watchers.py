@@ -1,0 +1,24 @@
+"""What ingest tells the parts that watch it."""
+
+from typing import Any, Protocol
+
+from datamanager.ingest.session import SessionState
+from datamanager.ingest.wire import Message
+
+__all__ = ["Watchers"]
+
+
+class Watchers(Protocol):
+    """Who wants to know at once what came in."""
+
+    def watches(self, session: SessionState) -> bool:
+        """Whether anybody wants this session's messages."""
+
+    def message(self, session: SessionState, stream: str, kind: str, message: Message) -> None:
+        """A good message arrived; it is not durable yet."""
+
+    def wants_tiers(self, session: SessionState, stream: str) -> bool:
+        """Whether a frame that arrives now gets its tiers ahead of time."""
+
+    def stored(self, document: dict[str, Any]) -> None:
+        """A frame or record became durable."""
