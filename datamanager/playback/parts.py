@@ -32,7 +32,11 @@ __all__ = ["PlaybackParts", "playback_parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackParts:
-    """The parts; each field bears the name by which the routes ask for it. `live.run()` must run beside them."""
+    """The parts. `live.run()` must run beside them.
+
+    Each field bears the name by which the routes ask for it. No field of a body may bear it too: the framework would
+    take a caller's mistake there for one of ours.
+    """
 
     browser: Browser
     timelines: TimelineReader
@@ -41,7 +45,7 @@ class PlaybackParts:
     pages: RecordPages
     records: RecordQueries
     items: RecordItems
-    tiers: FrameTierReader
+    tier_reader: FrameTierReader
     signer: UrlSigner
     letter_pages: DeadLetterPages
     letters: DeadLetterQueries
@@ -90,7 +94,7 @@ def playback_parts(
         pages=RecordPages(sessions, records, items, PageCache(redis, clock, ttl_s=cache_ttl_s), page_limit=page_limit),
         records=records,
         items=items,
-        tiers=FrameTierReader(
+        tier_reader=FrameTierReader(
             records, Thumbnails(mongo, clock), items, tier_requests, wait_s=config.playback.tier_wait_s
         ),
         signer=signer,

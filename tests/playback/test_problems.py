@@ -36,7 +36,16 @@ async def test_what_the_framework_refuses_is_a_problem_too(
 
 
 @pytest.mark.parametrize(
-    "body", ["{", "[]", '{"frame_ids": 5}', '{"frame_ids": [1]}', '{"frame_ids": [], "x": 1}', "\xff"]
+    "body",
+    [
+        "{",
+        "[]",
+        '{"frame_ids": 5}',
+        '{"frame_ids": [1]}',
+        '{"frame_ids": [], "tiers": {}}',
+        '{"frame_ids": [], "x": 1}',
+        "\xff",
+    ],
 )
 async def test_a_bad_body_is_told(http: httpx.AsyncClient, body: str) -> None:
     answer = await http.post("/frames/urls", content=body.encode("latin-1"))

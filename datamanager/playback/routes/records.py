@@ -64,7 +64,7 @@ async def get_content(
 @get("/frames/{frame_id:str}/{tier:str}", summary="One tier of a frame", tags=["playback"], media_type=_BYTES)
 async def get_tier(
     request: Request[Any, Any, Any],
-    tiers: NamedDependency[FrameTierReader],
+    tier_reader: NamedDependency[FrameTierReader],
     signer: NamedDependency[UrlSigner],
     frame_id: FromPath[str],
     tier: FromPath[str],
@@ -73,7 +73,7 @@ async def get_tier(
 ) -> Response[Any]:
     """The thumbnail itself, or a redirect to the preview or original. A missing tier is made: 202 when that takes long."""
     signer.verify(frame_id, tier, expires, signature)
-    found = await tiers.open(frame_id, parse_tiers([tier])[0])
+    found = await tier_reader.open(frame_id, parse_tiers([tier])[0])
     if isinstance(found, TierElsewhere):
         return _elsewhere(found.url)
     if isinstance(found, TierBytes):
