@@ -5,15 +5,16 @@ import pyarrow as pa
 
 from datamanager.kinds.time_series.types import cast_column
 from datamanager.playback.samples_port import SampleAt
-from datamanager.playback.scan import MAX_NS, Scan, StreamLayout, load_layout
+from datamanager.playback.scan import MAX_NS, BlockIndex, Scan, StreamLayout, load_layout
 from datamanager.storage.blocks import decode_batch
 from datamanager.storage.mongo import Document
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "spread"]
 
-_LAST_BLOCKS = 4  # of the blocks that begin last, one nearly always holds the last sample
+# How far back is looked for the last sample: nearly always it stands within the first.
+_LOOKS_NS = (10_000_000_000, 3_600_000_000_000, MAX_NS)
 
 
 class Samples:
@@ -26,46 +27,89 @@ class Samples:
     async def last_at(self, robot_id: str, session_id: str, stream: str, t_ns: int) -> SampleAt | None:
         """The last sample of a stream at or before `t_ns`; None when there is none."""
         layout = await load_layout(self._streams, robot_id, session_id, stream)
-        documents = await self._telemetry.last_blocks(robot_id, session_id, stream, before_ns=t_ns, limit=_LAST_BLOCKS)
         best: SampleAt | None = None
-        for document in documents:
-            if best is None or document["t_end_ns"] > best.t_ns:
+        for look_ns in _LOOKS_NS:
+            best = await self._last_within(layout, t_ns, look_ns)
+            # Blocks that begin earlier than was looked at end before this time, so they hold nothing later.
+            if best is not None and best.t_ns >= t_ns - look_ns:
+                break
+        return best
+
+    async def _last_within(self, layout: StreamLayout, t_ns: int, look_ns: int) -> SampleAt | None:
+        scan = Scan(self._telemetry, layout, max(t_ns - look_ns, 0), min(t_ns + 1, MAX_NS + 1), [])
+        index = await scan.index()
+        best: SampleAt | None = None
+        for entry in sorted(index.documents, key=lambda d: min(d["t_end_ns"], t_ns), reverse=True):
+            if best is not None and min(entry["t_end_ns"], t_ns) <= best.t_ns:
+                break
+            for document in await self._telemetry.blocks(
+                layout.robot_id,
+                layout.session_id,
+                layout.stream,
+                start_ns=entry["t_ns"],
+                end_ns=entry["t_ns"] + 1,
+                reaching_ns=0,
+            ):
                 best = max((best, _last_in(layout, document, t_ns)), key=lambda s: -1 if s is None else s.t_ns)
         return best
 
     async def counts(
         self, robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int
     ) -> dict[str, list[int]]:
-        """How many samples each stream has in each bin of [start_ns, end_ns).
+        """How many samples each stream has in each bin of [start_ns, end_ns), without reading samples.
 
-        A block within one bin counts as a whole; only the times of one that spans bins are read.
+        A block counts where its times say; one that spans bins is spread evenly over its time.
         """
         names = [s["stream"] for s in await self._streams.all_of(robot_id, session_id) if s["kind"] == "time_series"]
         return {name: await self._count(robot_id, session_id, name, (start_ns, end_ns), bins) for name in names}
 
     async def _count(self, robot_id: str, session_id: str, stream: str, span: tuple[int, int], bins: int) -> list[int]:
-        start_ns, end_ns = span
         layout = await load_layout(self._streams, robot_id, session_id, stream)
-        scan = Scan(self._telemetry, layout, start_ns, min(end_ns, MAX_NS), [])
-        index = await scan.index()
-        counts = np.zeros(bins, np.int64)
-        parted: list[Document] = []
-        for i, document in enumerate(index.documents):
-            first, last = (_bin(document[name], start_ns, end_ns, bins) for name in ("t_ns", "t_end_ns"))
-            if first == last >= 0 and i not in index.drops:
-                counts[first] += document["n"]
-            else:
-                parted.append(document)
-        if parted:
-            async for table in scan.tables(index.only(parted)):
-                t_ns = table.column(0).to_numpy().astype(object)  # the product below outgrows int64
-                where = (t_ns - start_ns) * bins // (end_ns - start_ns)
-                counts += np.bincount(where.astype(np.int64), minlength=bins)
-        return [int(count) for count in counts]
+        index = await Scan(self._telemetry, layout, *span, []).index()
+        return spread(index, span, bins)
+
+
+def spread(index: BlockIndex, span: tuple[int, int], bins: int) -> list[int]:
+    """The samples of blocks in each of `bins` bins of a half-open time range.
+
+    What lies between two edges is the difference of what lies before each, so that no sample is lost to rounding:
+    over a range that holds all blocks whole the counts sum up to all samples.
+    """
+    start_ns, end_ns = span
+    counts = np.zeros(bins, np.int64)
+    for i, document in enumerate(index.documents):
+        n = document["n"] - _doubled(document, index.drops.get(i, ()))
+        first_ns, last_ns = document["t_ns"], document["t_end_ns"]
+        low, high = (_bin(t, start_ns, end_ns, bins) for t in (max(first_ns, start_ns), min(last_ns, end_ns - 1)))
+        if low == high and start_ns <= first_ns and last_ns < end_ns:
+            counts[low] += n
+            continue
+        edges = [start_ns + (end_ns - start_ns) * k // bins for k in range(low, high + 2)]
+        before = [_before(t, first_ns, last_ns, n) for t in edges]
+        counts[low : high + 1] += np.diff(before)
+    return [int(count) for count in counts]
+
+
+def _before(t_ns: int, first_ns: int, last_ns: int, n: int) -> int:
+    """How many of `n` samples, evenly from `first_ns` to `last_ns`, lie before `t_ns`."""
+    if t_ns <= first_ns:
+        return 0
+    if t_ns > last_ns:
+        return n
+    return min(n - 1, 1 + (t_ns - 1 - first_ns) * (n - 1) // (last_ns - first_ns))
+
+
+def _doubled(document: Document, drops: list[tuple[int, int]] | tuple[()]) -> int:
+    """How many samples of a block another one holds already, each message taken to have as many."""
+    if not drops:
+        return 0
+    ranges = document.get("seqs") or ((document["seq_first"], document["seq_last"]),)
+    messages = sum(last - first + 1 for first, last in ranges)
+    return int(document["n"] * sum(last - first + 1 for first, last in drops) // messages)
 
 
 def _bin(t_ns: int, start_ns: int, end_ns: int, bins: int) -> int:
-    return -1 if not start_ns <= t_ns < end_ns else (t_ns - start_ns) * bins // (end_ns - start_ns)
+    return (t_ns - start_ns) * bins // (end_ns - start_ns)
 
 
 def _last_in(layout: StreamLayout, document: Document, t_ns: int) -> SampleAt | None:

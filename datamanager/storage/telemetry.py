@@ -140,15 +140,6 @@ class Telemetry:
         with translated():
             return await self._blocks.find(query, fields, batch_size=10_000).to_list()
 
-    async def last_blocks(
-        self, robot_id: str, session_id: str, stream: str, *, before_ns: int, limit: int
-    ) -> list[Document]:
-        """The blocks with the latest beginnings at or before a time, latest first, whole."""
-        query = _window(robot_id, session_id, stream, 0, before_ns + 1)
-        with translated():
-            cursor = self._blocks.find(query, {"_id": 0, "t": 0, "m": 0}).sort("t", -1).limit(limit)
-            return await cursor.to_list()
-
     async def statistics(
         self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, packed: bool
     ) -> list[Document]:
