@@ -16,6 +16,7 @@ from datamanager.storage.mongo import Collection, Document, Mongo, translated
 __all__ = ["RecordQueries", "RecordQuery"]
 
 _QUERY_MS = 30_000
+_EXACT_DOUBLES = 2**53  # below it, n * span - 1 divided by span never rounds up to n
 _LEFT_OUT = {"inline": 0, "prev": 0, "generation": 0}  # bytes and book-keeping no list shows
 _ASCENDING = [("t_ns", 1), ("_id", 1)]
 _DESCENDING = [("t_ns", -1), ("_id", -1)]
@@ -173,9 +174,12 @@ def _place(document: Document) -> tuple[int, str]:
 
 
 def _count_pipeline(robot_id: str, session_id: str, start_ns: int, end_ns: int, bins: int) -> list[dict[str, Any]]:
-    # In decimals of 34 digits the quotient's floor is exact; in doubles it is not, beyond 2^53 ns (104 days).
-    since = {"$toDecimal": {"$subtract": ["$t_ns", start_ns]}}
-    place = {"$divide": [{"$multiply": [since, bins]}, Decimal128(str(end_ns - start_ns))]}
+    since: Any = {"$subtract": ["$t_ns", start_ns]}
+    span: Any = end_ns - start_ns
+    if span * bins >= _EXACT_DOUBLES:
+        # Decimals of 34 digits are always exact, and take twice as long.
+        since, span = {"$toDecimal": since}, Decimal128(str(span))
+    place = {"$divide": [{"$multiply": [since, bins]}, span]}
     return [
         {"$match": _query(robot_id, session_id, (), start_ns, end_ns)},
         {"$group": {"_id": {"stream": "$stream", "bin": {"$toInt": {"$floor": place}}}, "n": {"$sum": 1}}},

@@ -21,7 +21,7 @@ async def timeline(http: httpx.AsyncClient, session: str, **params: Any) -> dict
     return found
 
 
-@pytest.mark.parametrize("span", [9, 1000, 7 * NS + 1, 200 * DAY, 150 * 365 * DAY])
+@pytest.mark.parametrize("span", [9, 1000, 7 * NS + 1, 2**53 // 7, 2**53 // 7 + 1, 200 * DAY, 150 * 365 * DAY])
 async def test_every_record_stands_in_its_bin(http: httpx.AsyncClient, recorder: Recorder, span: int) -> None:
     session, bins = f"s{span}", 7
     rng = random.Random(span)  # noqa: S311  # test data
