@@ -72,21 +72,10 @@ class Holder:
                 self.outbox.add(Entry(self._orders, draft.stream, place, draft.body, draft.samples))
                 self._orders += 1
             return
-        written = self._spool.number(drafts)
         self._storing_bytes = sum(len(draft.body) for draft in drafts)
-        try:
-            await asyncio.shield(asyncio.to_thread(self._spool.store, written))
-        except OSError as error:
-            self._spool.forget(written)
-            self.dropped += sum(draft.samples for draft in drafts)
-            self.error = f"the spool cannot be written: {error}"
-            return
-        finally:
-            size, self._storing_bytes = self._storing_bytes, 0
-        in_memory = not self._spool.behind and self.outbox.held_bytes + size <= self._memory_bytes
-        self._spool.commit(written, in_memory=in_memory)
-        for entry in written.entries if in_memory else ():
-            self.outbox.add(entry)
+        while drafts:
+            part, drafts = _cut(drafts, self._settings.segment_bytes)
+            await self._store(self._spool, part)
 
     def take(self) -> list[Entry]:
         """What goes into the next frame."""
@@ -176,6 +165,23 @@ class Holder:
         stats.pending_bytes += self.outbox.held_bytes + self._storing_bytes
         stats.spool_bytes = self._spool.nbytes if self._spool else 0
 
+    async def _store(self, spool: Spool, drafts: list[Draft]) -> None:
+        size = sum(len(draft.body) for draft in drafts)
+        written = spool.number(drafts)
+        try:
+            await asyncio.shield(asyncio.to_thread(spool.store, written))
+        except OSError as error:
+            spool.forget(written)
+            self.dropped += sum(draft.samples for draft in drafts)
+            self.error = f"the spool cannot be written: {error}"
+            return
+        finally:
+            self._storing_bytes -= size
+        in_memory = not spool.behind and self.outbox.held_bytes + size <= self._memory_bytes
+        spool.commit(written, in_memory=in_memory)
+        for entry in written.entries if in_memory else ():
+            self.outbox.add(entry)
+
     def _refill(self) -> None:
         """Brings in from the disk what memory has room for again."""
         spool = self._spool
@@ -199,6 +205,16 @@ class Holder:
         self.tell()
         if self._on_reject is not None:
             _call(self._on_reject, reject)
+
+
+def _cut(drafts: list[Draft], most_bytes: int) -> tuple[list[Draft], list[Draft]]:
+    """The first drafts, of `most_bytes` together but at least one, and the rest."""
+    size = 0
+    for count, draft in enumerate(drafts):
+        size += len(draft.body)
+        if size > most_bytes and count:
+            return drafts[:count], drafts[count:]
+    return drafts, []
 
 
 def _call(on_reject: Callable[[Reject], None], reject: Reject) -> None:
