@@ -28,10 +28,10 @@ async def mend_statistics(
     """
     if not headers:
         return
-    have = await telemetry.statistics_keys(
+    have = await telemetry.statistics_ids(
         session.robot_id, session.session_id, since_generation=since_generation, producer=producer
     )
-    lacking = [h for h in headers if h.key not in have]
+    lacking = [h for h in headers if h.id not in have]
     made = []
     for header in lacking:
         block = await telemetry.block_of(header, session.robot_id, session.session_id)

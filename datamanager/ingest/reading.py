@@ -65,6 +65,5 @@ class Reading:
 
 
 def _chain(header: BlockHeader) -> list[LedgerEntry]:
-    """A block's ranges, each naming the one before it."""
-    prevs = [header.prev, *(last for _, last in header.seqs[:-1])]
-    return [LedgerEntry(first, last, prev) for (first, last), prev in zip(header.seqs, prevs, strict=True)]
+    """A block's ranges, each naming what was there before it."""
+    return [LedgerEntry(first, last, prev) for (first, last), prev in zip(header.seqs, header.prevs, strict=True)]

@@ -33,7 +33,7 @@ class Sealer:
             t_end_ns=built.t_end_ns,
             n=built.n,
             seqs=list(opened.pending.seqs),
-            prev=stream.ledger.prev_of(opened.pending.first),
+            prevs=[stream.ledger.prev_of(first) for first, _ in opened.pending.seqs],
             auto=opened.auto,
             messages=opened.messages,
             size_bytes=opened.size_bytes,

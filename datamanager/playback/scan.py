@@ -83,6 +83,8 @@ class BlockIndex:
     """
 
     def __init__(self, documents: list[Document]) -> None:
+        # A write whose outcome was not known may have been done twice: what bears one id is one block.
+        documents = list({d["block"]: d for d in documents}.values())
         documents.sort(key=lambda d: (d["t_ns"], d["producer"], d["seq_first"]))
         self.documents = documents
         self.drops = _doubled(documents)
@@ -291,12 +293,9 @@ class Scan:
 
 def _matched(index: BlockIndex, window: range, documents: list[Document]) -> list[tuple[int, Document]]:
     """The blocks of a window in the index's order; one that was deleted between the two looks is left out."""
-    found: dict[tuple[str, int, int], list[Document]] = {}
-    for document in documents:
-        found.setdefault((document["producer"], document["seq_first"], document["t_ns"]), []).append(document)
-    entries = ((i, index.documents[i]) for i in window)
-    matches = ((i, found.get((e["producer"], e["seq_first"], e["t_ns"]))) for i, e in entries)
-    return [(i, same.pop()) for i, same in matches if same]
+    found = {document["block"]: document for document in documents}
+    matches = ((i, found.get(index.documents[i]["block"])) for i in window)
+    return [(i, document) for i, document in matches if document is not None]
 
 
 def _last_ns(blocks: list[tuple[int, Document]]) -> int | None:

@@ -5,6 +5,7 @@ channels sorted by name; the schema is kept once, in `streams`, under its hash. 
 """
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ class Block:
         t_ns, t_end_ns: times of its first and last sample.
         n: samples.
         seqs: the seq ranges it holds, ascending.
-        prev: the seq that the producer had in this stream before the first of these; None when there was none. From
+        prevs: of each range, the seq that the producer had in this stream before it; None when there was none. From
             it a later reader of the ledger tells a gap of the producer's own from a loss.
         auto: the server numbered the messages, so nothing of them can be recognised as sent again.
         messages: how many messages.
@@ -32,6 +33,7 @@ class Block:
         schema: its Arrow schema's hash.
         statistics: the packed statistics of its numeric channels (see `storage.statistics`).
         generation: when the writer opened its present generation, Unix seconds.
+        id: no other block has it, so that one that was written twice is known.
     """
 
     robot_id: str
@@ -42,7 +44,7 @@ class Block:
     t_end_ns: int
     n: int
     seqs: list[tuple[int, int]]
-    prev: int | None
+    prevs: list[int | None]
     auto: bool
     messages: int
     size_bytes: int
@@ -53,11 +55,7 @@ class Block:
     statistics: bytes
     generation: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What tells one block of a session from another."""
-        return (self.stream, self.producer, self.seqs[0][0])
+    id: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
 def block_schema(names: tuple[str, ...], types: list[pa.DataType]) -> pa.Schema:

@@ -23,34 +23,30 @@ _PLAIN_NS = 2_145_916_800_000_000_000
 _FIRST_NS = 2 * HOUR_NS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEADER = dict.fromkeys(
-    "m t_ns t_end_ns n producer seq_first seq_last seqs prev auto messages size_bytes schema".split(), 1
+    "m block t_ns t_end_ns n producer seq_first seq_last seqs prev prevs auto messages size_bytes schema".split(), 1
 ) | {"_id": 0}
 
 
-_INDEX_FIELDS = "t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
+_INDEX_FIELDS = "block t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
 
 
 @dataclass(frozen=True, slots=True)
 class BlockHeader:
-    """A stored block without its data."""
+    """A stored block without its data; its fields are those of a `Block`."""
 
+    id: str
     stream: str
     t_ns: int
     t_end_ns: int
     n: int
     producer: str
     seqs: tuple[tuple[int, int], ...]
-    prev: int | None
+    prevs: tuple[int | None, ...]
     auto: bool
     size_bytes: int
     schema: str
     messages: int
     generation: int
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """What tells one block of a session from another."""
-        return (self.stream, self.producer, self.seqs[0][0])
 
 
 def as_date(t_ns: int) -> datetime:
@@ -94,12 +90,11 @@ class Telemetry:
                 "m.robot_id": place[0],
                 "m.session_id": place[1],
                 "m.generation": {"$in": sorted({b.generation for b in mine})},
-                "seq_first": {"$in": [b.seqs[0][0] for b in mine]},
+                "block": {"$in": [b.id for b in mine]},
             }
             with translated():
-                cursor = collection.find(query, {"_id": 0, "m": 1, "producer": 1, "seq_first": 1, "t_ns": 1})
-                found = {(d["m"]["stream"], d["producer"], d["seq_first"], d["t_ns"]) async for d in cursor}
-            absent += [b for b in mine if (*b.key, b.t_ns) not in found]
+                found = {d["block"] async for d in collection.find(query, {"_id": 0, "block": 1})}
+            absent += [b for b in mine if b.id not in found]
         return absent
 
     async def headers(
@@ -116,10 +111,8 @@ class Telemetry:
         with translated():
             return [_header(d) async for d in self._blocks.find(query, _HEADER)]
 
-    async def statistics_keys(
-        self, robot_id: str, session_id: str, *, since_generation: int, producer: str
-    ) -> set[tuple[str, str, int]]:
-        """The keys of the blocks whose statistics are there, for the same query as `headers`."""
+    async def statistics_ids(self, robot_id: str, session_id: str, *, since_generation: int, producer: str) -> set[str]:
+        """The ids of the blocks whose statistics are there, for the same query as `headers`."""
         query = {
             "m.robot_id": robot_id,
             "m.session_id": session_id,
@@ -127,8 +120,7 @@ class Telemetry:
             "producer": producer,
         }
         with translated():
-            cursor = self._statistics.find(query, {"_id": 0, "m": 1, "producer": 1, "seq_first": 1})
-            return {(d["m"]["stream"], d["producer"], d["seq_first"]) async for d in cursor}
+            return {d["block"] async for d in self._statistics.find(query, {"_id": 0, "block": 1})}
 
     async def blocks(
         self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, reaching_ns: int
@@ -152,7 +144,7 @@ class Telemetry:
     async def block_of(self, header: BlockHeader, robot_id: str, session_id: str) -> Document | None:
         """One block, whole, by its header."""
         query = _window(robot_id, session_id, header.stream, header.t_ns, header.t_ns + 1)
-        query |= {"producer": header.producer, "seq_first": header.seqs[0][0]}
+        query["block"] = header.id
         with translated():
             return await self._blocks.find_one(query, {"_id": 0})
 
@@ -211,13 +203,14 @@ def _block_document(block: Block) -> Document:
     document = {
         "t": as_date(block.t_ns),
         "m": _meta(block),
+        "block": block.id,
         "t_ns": block.t_ns,
         "t_end_ns": block.t_end_ns,
         "n": block.n,
         "producer": block.producer,
         "seq_first": block.seqs[0][0],
         "seq_last": block.seqs[-1][1],
-        "prev": block.prev,
+        "prev": block.prevs[0],
         "auto": block.auto,
         "messages": block.messages,
         "size_bytes": block.size_bytes,
@@ -225,7 +218,7 @@ def _block_document(block: Block) -> Document:
         "data": block.data,
     }
     if len(block.seqs) > 1:
-        document["seqs"] = [list(r) for r in block.seqs]
+        document |= {"seqs": [list(r) for r in block.seqs], "prevs": block.prevs}
     return document
 
 
@@ -233,6 +226,7 @@ def _statistics_document(block: Block) -> Document:
     document = {
         "t": as_date(block.t_ns),
         "m": _meta(block),
+        "block": block.id,
         "t_ns": block.t_ns,
         "t_end_ns": block.t_end_ns,
         "n": block.n,
@@ -250,7 +244,7 @@ def _statistics_document(block: Block) -> Document:
 
 def statistics_document_of(block: Document, packed: bytes) -> Document:
     """The statistics document of a stored block."""
-    names = "t m t_ns t_end_ns n producer seq_first seq_last auto schema".split()
+    names = "t m block t_ns t_end_ns n producer seq_first seq_last auto schema".split()
     document = {name: block[name] for name in names} | {"v": packed}
     return document | ({"seqs": block["seqs"]} if "seqs" in block else {})
 
@@ -259,13 +253,14 @@ def _header(d: Document) -> BlockHeader:
     seqs = tuple((first, last) for first, last in d.get("seqs") or [(d["seq_first"], d["seq_last"])])
     m = d["m"]
     return BlockHeader(
+        d["block"],
         m["stream"],
         d["t_ns"],
         d["t_end_ns"],
         d["n"],
         d["producer"],
         seqs,
-        d["prev"],
+        tuple(d.get("prevs") or [d["prev"]]),
         d["auto"],
         d["size_bytes"],
         d["schema"],
