@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from datamanager.storage.records import RecordCollection
 
 __all__ = ["Content", "read_content"]
 
+# RFC 9110, 8.3.1, without quoted strings: what goes into a header must be able to stand there.
+_MIME = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(;\s?[\w!#$&^.+-]+=[\w!#$&^.+-]+){0,8}", re.ASCII)
 _LARGE = 1_000_000  # from here on hashing is worth a thread
 
 
@@ -106,6 +109,8 @@ async def _file(payload: dict[str, Any]) -> Content:
     if declared is not None and str(declared).removeprefix("sha256:").lower() != info.checksum:
         raise Refused("bad_payload", f"the checksum says {str(declared)[:80]}, the bytes have sha256 {info.checksum}")
     mime_type = _text(payload, "mime_type") or info.mime_type
+    if _MIME.fullmatch(mime_type) is None:
+        raise Refused("bad_payload", f"mime_type {mime_type[:80]!r} is no media type")
     fields = {"name": name, "metadata": {**_map(payload, "metadata"), "sniffed_mime_type": info.mime_type}}
     return Content(data, info.checksum, mime_type, "bin", "files", "records", fields)
 
