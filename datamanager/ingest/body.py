@@ -35,10 +35,9 @@ class BodyIngest:
         self._framer: Framer = framer(ingest.config.max_message_bytes)
         self._ingest = ingest
         self._protocol = IngestProtocol(ingest.config)
-        self._sender = Sender(ingest.config, ingest.budget, repeats_allowed=True)
+        self._sender = Sender(ingest.config, ingest.budget, repeats_allowed=True, most_rejects=_MAX_REJECTS)
         self._producers: dict[str, Producer] = {}
-        self._rejects: list[dict[str, Any]] = []
-        self._acked: dict[str, int] = {}
+        self._whole = 0  # messages so far
 
     async def run(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Takes the body in.
@@ -50,28 +49,23 @@ class BodyIngest:
             The answer: `accepted`, `rejected`, the first of the `rejects`, and `acked` by stream.
 
         Raises:
-            Refused: the body stops in the middle of a message for too long.
             MongoUnavailable: MongoDB does not answer.
         """
+        sender = self._sender
         try:
             await self._read(pieces)
             for producer in self._producers.values():
                 self._ingest.sealer.flush(producer)
-            while self._sender.pending_messages:
-                self._collect()
-                await self._sender.changed.wait()
-                self._sender.changed.clear()
-            await self._letters_written()
-            self._collect()
+            acked = sender.take_acks()
+            while sender.pending_messages:
+                await sender.changed.wait()
+                sender.changed.clear()
+                acked |= sender.take_acks()
+            acked |= sender.take_acks()
         finally:
             self._leave()
-        sender = self._sender
-        return {
-            "accepted": sender.accepted,
-            "rejected": sender.rejected,
-            "rejects": self._rejects,
-            "acked": self._acked,
-        }
+        rejects = [{name: value for name, value in r.items() if name != "type"} for r in sender.take_rejects()]
+        return {"accepted": sender.accepted, "rejected": sender.rejected, "rejects": rejects, "acked": acked}
 
     def _leave(self) -> None:
         self._sender.close()
@@ -80,20 +74,6 @@ class BodyIngest:
             for stream in producer.streams.values():
                 stream.senders.discard(self._sender)
             self._ingest.registry.release(producer)
-
-    async def _letters_written(self) -> None:
-        """Waits for refused messages with numbers, which hold acks back until they are kept."""
-        for producer in self._producers.values():
-            for stream in producer.streams.values():
-                while self._sender in stream.senders and stream.ledger.held:
-                    await self._sender.changed.wait()
-                    self._sender.changed.clear()
-
-    def _collect(self) -> None:
-        for reject in self._sender.take_rejects():
-            if len(self._rejects) < _MAX_REJECTS:
-                self._rejects.append({name: value for name, value in reject.items() if name != "type"})
-        self._acked |= self._sender.take_acks()
 
     async def _read(self, pieces: AsyncIterator[bytes]) -> None:
         try:
@@ -110,32 +90,32 @@ class BodyIngest:
     async def _timed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The pieces; a message that has begun has to be whole in time, while a pause between messages may be long."""
         limit_s = self._ingest.config.message_timeout_s
-        deadline: float | None = None
+        # Only waiting for the sender counts: while a slow database holds us back, the sender can't help it.
+        waited_s, whole = 0.0, self._whole
         loop = asyncio.get_running_loop()
         iterator = aiter(pieces)
         while True:
-            if not self._framer.partial:
-                deadline = None
-            elif deadline is None:
-                deadline = loop.time() + limit_s
+            if whole != self._whole or not self._framer.partial:
+                waited_s, whole = 0.0, self._whole
+            began_s = loop.time()
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(limit_s - waited_s if self._framer.partial else None):
                     piece = await anext(iterator)
             except StopAsyncIteration:
                 return
             except TimeoutError as exc:
                 raise Refused("malformed", f"a message was not whole after {limit_s} s") from exc
+            waited_s += loop.time() - began_s
             yield piece
 
     async def _take(self, found: bytes | Refused) -> None:
+        self._whole += 1
         await self._sender.room()
         if isinstance(found, Refused):
             self._refuse(Refusal(found, b""))
             return
         for event in self._protocol.receive(found, text=self._framer.text):
             await self._handle(event)
-        if self._sender.rejects:
-            self._collect()
 
     async def _handle(self, event: Event) -> None:
         match event:
@@ -162,7 +142,4 @@ class BodyIngest:
         return producer
 
     def _refuse(self, refusal: Refusal) -> None:
-        producer = next(iter(self._producers.values()), None)
-        self._ingest.refuse(
-            self._sender, producer, refusal.refused, refusal.raw, stream=refusal.stream, seq=refusal.seq
-        )
+        self._ingest.refuse_unread(self._sender, self._producers, refusal)

@@ -40,6 +40,7 @@ class Connection:
         self._sender = Sender(ingest.config, ingest.budget, repeats_allowed=False)
         self._producers: dict[str, Producer] = {}
         self._told_window = self._sender.window
+        self._telling = asyncio.Lock()
 
     async def run(self) -> None:
         """Serves the connection until either side ends it. What was taken in is written all the same."""
@@ -99,11 +100,7 @@ class Connection:
             case Hello():
                 await self._welcome(event)
             case Refusal():
-                # Who is refused matters less than that it is: before any message the producer is not known.
-                producer_ = next(iter(self._producers.values()), None)
-                self._ingest.refuse(
-                    self._sender, producer_, event.refused, event.raw, stream=event.stream, seq=event.seq
-                )
+                self._ingest.refuse_unread(self._sender, self._producers, event)
             case Rpc():
                 await self._answer(_not_yet(event.message))
             case Bye():
@@ -142,15 +139,16 @@ class Connection:
 
     async def _tell_now(self) -> None:
         """Rejects first: each comes before the ack that covers it."""
-        for reject in self._sender.take_rejects():
-            await self._answer(reject)
-        acks = self._sender.take_acks()
-        if acks:
-            await self._answer({"type": "ack", "acked": acks})
-        window = self._sender.window
-        if window != self._told_window:
-            self._told_window = window
-            await self._answer({"type": "flow", "window": window[0], "window_bytes": window[1]})
+        async with self._telling:  # `bye` tells too
+            acks = self._sender.take_acks()  # what is refused from here on is covered by the next
+            for reject in self._sender.take_rejects():
+                await self._answer(reject)
+            if acks:
+                await self._answer({"type": "ack", "acked": acks})
+            window = self._sender.window
+            if window != self._told_window:
+                self._told_window = window
+                await self._answer({"type": "flow", "window": window[0], "window_bytes": window[1]})
 
 
 def _not_yet(message: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from datamanager.storage.ranges import RangeSet
 
 __all__ = ["LedgerEntry", "Pending", "StreamLedger", "frontier"]
 
+# A producer that leaves a gap after each number would make the ledger grow for ever. Beyond so many, the oldest gaps
+# are closed: what would fill one, long after all around it was acked, counts as known.
+_MAX_GAPS = 1000
+
 Standing = Literal["new", "pending", "durable"]
 
 
@@ -128,6 +132,9 @@ class StreamLedger:
         target = self._rejected if rejected else self.durable
         for first, last in pending.seqs:
             target.add(first, last)
+        for ranges in (self._arrived, self._rejected, self.durable):
+            if len(ranges) > 2 * _MAX_GAPS:
+                ranges.close_gaps(_MAX_GAPS, below=self._heap[0][0] if self.held else None)
 
     @property
     def held(self) -> bool:

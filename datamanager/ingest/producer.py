@@ -112,7 +112,8 @@ class Producer:
         """Gives an item its generation, opening a new one when the present one is old or large."""
         now_s = self.session.clock.now_ns() // 1_000_000_000
         if now_s - self._generation >= _GENERATION_S or self._generation_bytes >= _GENERATION_BYTES:
-            self._generation = max(now_s, self._generation + 1)
+            # Never before what is folded, however the clock went: the ledger is read from there on.
+            self._generation = max(now_s, self._generation + 1, self._folded_before)
             self._generation_bytes = 0
         self._generation_bytes += item.size_bytes
         self._in_flight[self._generation] += 1

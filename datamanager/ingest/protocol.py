@@ -44,12 +44,17 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that is refused before it is known what it is."""
+    """Something that is refused before it is known what it is.
+
+    Attributes:
+        producer: whose number `seq` is; None when that is not known, or it is one of another session.
+    """
 
     refused: Refused
     raw: bytes
     stream: str | None = None
     seq: int | None = None
+    producer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,9 @@ class IngestProtocol:
     def _belongs(self, message: Message | BadMessage, data: bytes | str) -> str | Refusal:
         """The producer of a message of this connection's session, or why it is refused."""
         if isinstance(message, BadMessage):
-            return Refusal(message.refused, message.raw[:_MAX_RAW], message.stream, message.seq)
+            mine = message.mine(self._robot_id, self._session_id)
+            producer = (message.producer or self._producer) if mine else None
+            return Refusal(message.refused, message.raw[:_MAX_RAW], message.stream, message.seq, producer)
         robot_id, session_id = message.robot_id, message.session_id
         same = (robot_id is None or robot_id == self._robot_id) and (
             session_id is None or session_id == self._session_id

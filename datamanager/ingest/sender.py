@@ -52,12 +52,15 @@ class Sender:
     Attributes:
         pending_messages, pending_bytes: taken in and not yet durable.
         open_messages, open_bytes: of these, what stands in blocks that are not handed on yet.
+        rejects: what is refused and not told yet; over HTTP only the first of them are told, and at the end.
         repeats_allowed: whether a known message that is not marked as redelivery may be the same one sent again: over
             HTTP, where a whole body is repeated by whoever got no answer.
         changed: set whenever there is something to tell.
     """
 
-    def __init__(self, config: IngestConfig, budget: Budget, *, repeats_allowed: bool) -> None:
+    def __init__(
+        self, config: IngestConfig, budget: Budget, *, repeats_allowed: bool, most_rejects: int | None = None
+    ) -> None:
         self.pending_messages = 0
         self.pending_bytes = 0
         self.open_messages = 0
@@ -70,6 +73,7 @@ class Sender:
         self._room = asyncio.Event()
         self.closed_by: str | None = None
         self._touched: dict[str, StreamWriter] = {}
+        self._most_rejects = most_rejects
         self._config = config
         self._budget = budget
         budget.watch(self._room)
@@ -95,6 +99,7 @@ class Sender:
         self.pending_bytes -= size_bytes
         self._budget.give(size_bytes)
         self._room.set()
+        self.changed.set()
 
     def touch(self, stream: "StreamWriter") -> None:
         """The stream's ack is to be told, also when it has not moved."""
@@ -105,8 +110,9 @@ class Sender:
         """Notes a reject to be told."""
         self.rejected += 1
         METRICS.rejects.labels(refused.code).inc()
-        reject = {"type": "reject", "stream": stream, "seq": seq, "code": refused.code, "detail": refused.detail}
-        self.rejects.append(reject)
+        if self._most_rejects is None or len(self.rejects) < self._most_rejects:
+            reject = {"type": "reject", "stream": stream, "seq": seq, "code": refused.code, "detail": refused.detail}
+            self.rejects.append(reject)
         self.changed.set()
 
     def take_acks(self) -> dict[str, int]:
@@ -141,7 +147,7 @@ class Sender:
             self.pending_messages < self._config.window
             and self.pending_bytes < self._config.window_bytes
             and self._budget.used < self._budget.max_bytes
-            and len(self.rejects) < _MAX_TOLD
+            and (self._most_rejects is not None or len(self.rejects) < _MAX_TOLD)
         )
 
     @property

@@ -1,10 +1,7 @@
 """Takes messages in: opens sessions, tells known messages from new ones, and hands content on to be made durable."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from datamanager.clock import Clock
 from datamanager.config import IngestConfig
@@ -13,6 +10,7 @@ from datamanager.ingest.commit import Committer, Stores
 from datamanager.ingest.letters import LetterBox
 from datamanager.ingest.originals import Originals
 from datamanager.ingest.producer import Producer
+from datamanager.ingest.protocol import Refusal
 from datamanager.ingest.record_intake import RecordIntake
 from datamanager.ingest.registry import Registry
 from datamanager.ingest.repeats import same_message
@@ -20,7 +18,7 @@ from datamanager.ingest.sealer import Sealer
 from datamanager.ingest.sender import Budget, Sender
 from datamanager.ingest.stream import StreamWriter
 from datamanager.ingest.watchers import Watchers
-from datamanager.ingest.wire import BadMessage, Message
+from datamanager.ingest.wire import Message, raw_of
 from datamanager.kinds.names import check_stream, kind_of
 from datamanager.observability import METRICS
 from datamanager.storage.dead_letters import DeadLetters
@@ -29,7 +27,7 @@ from datamanager.storage.sessions import Streams
 
 __all__ = ["Ingest"]
 
-_RAW = msgspec.msgpack.Encoder(enc_hook=repr)
+_LETTER_BYTES = 1000  # what a dead letter takes beside the message's bytes
 
 
 class Ingest:
@@ -88,7 +86,7 @@ class Ingest:
         self, sender: Sender, producer: Producer, run: list[Message], *, text: bool, size_bytes: int
     ) -> bool:
         """Takes samples of one stream in together, when they are so alike that nothing is to be said of any."""
-        stream = producer.streams.get(_named(run[0]))
+        stream = None if _by_camera(run[0]) else producer.streams.get(_named(run[0]))
         if stream is None or stream.kind != "time_series" or not self._may_take(sender, producer):
             return False
         try:
@@ -125,7 +123,7 @@ class Ingest:
             await self._accept(sender, producer, message, text=text, size_bytes=size_bytes)
         except Refused as refused:
             seq = message.seq if message.seq is not None else message.sequence_number
-            self.refuse(sender, producer, refused, _RAW.encode(message), stream=_named(message), seq=seq)
+            self.refuse(sender, producer, refused, raw_of(message, text=text), stream=_named(message), seq=seq)
 
     async def _accept(
         self, sender: Sender, producer: Producer, message: Message, *, text: bool, size_bytes: int
@@ -213,16 +211,31 @@ class Ingest:
         *,
         stream: str | None = None,
         seq: int | None = None,
+        numbered: bool = True,
     ) -> None:
-        """Tells a sender that a message is refused, and keeps the message as a dead letter."""
+        """Tells a sender that a message is refused, and keeps the message as a dead letter.
+
+        Args:
+            sender: who sent it.
+            producer: whose session keeps the letter.
+            refused: why.
+            raw: the message.
+            stream: its stream, as far as that could be read; as could the next.
+            seq: its number.
+            numbered: whether that is a number of `producer`, so that acks go past it once the letter is kept.
+        """
         seq = seq if seq is not None and 0 <= seq < 2**63 else None
         sender.refuse(stream, seq, refused)
-        writer = producer.streams.get(stream) if producer is not None and stream is not None else None
-        covered: Callable[[], None] = _nothing
-        prev = None
+        size_bytes = _LETTER_BYTES + min(len(raw), self.config.dead_letter_bytes)
+        sender.took(1, size_bytes)
+        writer = producer.streams.get(stream) if producer is not None and stream is not None and numbered else None
+        pending, prev = None, None
+        # A number that is known is the other message's: this letter says nothing of it.
         if writer is not None and seq is not None and writer.ledger.standing(seq) == "new":
             prev = writer.ledger.prev_of(seq)
-            covered = self._covered(writer, seq, sender)
+            pending = writer.ledger.open()
+            writer.ledger.hold(pending, seq)
+            writer.senders.add(sender)
         letter: dict[str, Any] = {
             "robot_id": producer.session.robot_id if producer else None,
             "session_id": producer.session.session_id if producer else None,
@@ -230,29 +243,37 @@ class Ingest:
             "stream": stream[:512] if stream else None,
             "seq": seq,
             "prev": prev,
+            "covers": pending is not None,
             "code": refused.code,
             "detail": refused.detail[:1000],
         }
-        self._letter_box.put(letter, raw, covered)
-
-    def _covered(self, writer: StreamWriter, seq: int, sender: Sender) -> Callable[[], None]:
-        pending = writer.ledger.open()
-        writer.ledger.hold(pending, seq)
-        writer.senders.add(sender)
 
         def written() -> None:
-            writer.ledger.resolve(pending, rejected=True)
-            writer.tell()
+            if writer is not None and pending is not None:
+                writer.ledger.resolve(pending, rejected=True)
+                writer.tell()
+            sender.done(1, size_bytes)
 
-        return written
+        self._letter_box.put(letter, raw, written)
 
-    def refuse_bad(self, sender: Sender, producer: Producer | None, bad: BadMessage) -> None:
-        """Refuses a message that did not fit the envelope."""
-        self.refuse(sender, producer, bad.refused, bad.raw, stream=bad.stream, seq=bad.seq)
+    def refuse_unread(self, sender: Sender, producers: dict[str, Producer], refusal: Refusal) -> None:
+        """Refuses what did not get as far as to be a message of a producer.
 
-
-def _nothing() -> None:
-    """Nobody waits for this letter: it has no number."""
+        Args:
+            sender: who sent it.
+            producers: those that the sender speaks for, by name. The letter goes to the session that they share.
+            refusal: what, and why.
+        """
+        owner = None if refusal.producer is None else producers.get(refusal.producer)
+        self.refuse(
+            sender,
+            owner or next(iter(producers.values()), None),
+            refusal.refused,
+            refusal.raw,
+            stream=refusal.stream,
+            seq=refusal.seq,
+            numbered=owner is not None,
+        )
 
 
 def _run_from(messages: list[Message], at: int) -> list[Message]:
@@ -264,6 +285,11 @@ def _run_from(messages: list[Message], at: int) -> list[Message]:
     while end < len(messages) and messages[end].data_type == data_type and messages[end].stream == stream:
         end += 1
     return messages[at:end]
+
+
+def _by_camera(message: Message) -> bool:
+    """Whether the message's own payload names its stream, and those of its neighbours may name others."""
+    return message.stream is None and type(message.payload) is dict and "camera_id" in message.payload
 
 
 def _named(message: Message) -> str:

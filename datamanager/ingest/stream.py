@@ -88,14 +88,15 @@ class StreamWriter:
         """A message's number, and whether the server gave it.
 
         Raises:
-            Refused: `wrong_type` for a number outside [0, 2^63).
+            Refused: `wrong_type` for a number outside [0, 2^63), or when the server has none left to give.
         """
         seq = message.seq if message.seq is not None else message.sequence_number
+        auto = seq is None
         if seq is None:
-            return self.ledger.next_seq(), True
+            seq = self.ledger.next_seq()
         if not 0 <= seq <= MAX_SEQ:
             raise Refused("wrong_type", f"seq {seq} is outside [0, 2^63)")
-        return seq, False
+        return seq, auto
 
     def add_samples(
         self,
@@ -164,7 +165,8 @@ class StreamWriter:
         if first is None:
             if any(m.seq is not None or m.sequence_number is not None for m in run):
                 return None
-            return self.ledger.next_seq(), True
+            first = self.ledger.next_seq()
+            return (first, True) if first <= MAX_SEQ - len(run) else None
         if any(m.seq != seq for seq, m in enumerate(run, first)) or not 0 <= first <= MAX_SEQ - len(run):
             return None
         return (first, False) if self.ledger.is_new(first, first + len(run) - 1) else None

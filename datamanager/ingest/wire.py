@@ -10,10 +10,10 @@ import msgspec
 
 from datamanager.errors import Refused
 
-__all__ = ["BadMessage", "Frame", "Message", "decode_frame", "decode_value", "encode"]
+__all__ = ["BadMessage", "Frame", "Message", "decode_frame", "decode_value", "encode", "raw_of"]
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, omit_defaults=True):
     """A data message, its fields checked for type only."""
 
     data_type: str
@@ -49,12 +49,20 @@ class BadMessage(msgspec.Struct):
     raw: bytes
     stream: str | None = None
     seq: int | None = None
+    robot_id: Any = None
+    session_id: Any = None
+    producer: str | None = None
+
+    def mine(self, robot_id: str | None, session_id: str | None) -> bool:
+        """Whether it is of that session, as far as it says."""
+        return self.robot_id in (None, robot_id) and self.session_id in (None, session_id)
 
 
 class _Batch(msgspec.Struct):
     messages: list[Message]
     batch_id: Any = None
     type: str | None = None
+    data_type: Any = None  # a data message may have a field `messages` of its own
 
 
 _JSON_BATCH = msgspec.json.Decoder(_Batch)
@@ -65,6 +73,7 @@ _PACK_ONE = msgspec.msgpack.Decoder(Message)
 _PACK_ANY = msgspec.msgpack.Decoder()
 _TO_JSON = msgspec.json.Encoder()
 _TO_PACK = msgspec.msgpack.Encoder()
+_MAX_REPR = 65_536
 _BATCH_MARKS = (b'"messages"', b"\xa8messages")
 _HEAD = 256  # `messages` stands near a batch's beginning; a look further only costs
 
@@ -99,7 +108,7 @@ def decode_frame(data: bytes | str, *, text: bool, max_batch: int) -> Frame:
     try:
         if is_batch:
             batch = (_JSON_BATCH if text else _PACK_BATCH).decode(data)  # type: ignore[arg-type]  # str only comes as text
-            if batch.type is None and len(batch.messages) <= max_batch:
+            if batch.type is None and batch.data_type is None and len(batch.messages) <= max_batch:
                 return Frame(messages=batch.messages)  # type: ignore[arg-type]  # a list of a narrower type
         else:
             return Frame(messages=[(_JSON_ONE if text else _PACK_ONE).decode(data)])  # type: ignore[arg-type]  # as above
@@ -148,12 +157,22 @@ def _checked(value: object) -> Message:
 
 
 def _bad(value: object, refused: Refused, *, text: bool) -> BadMessage:
-    raw = encode(value, text=text) if not text else _TO_JSON.encode(value)
     place = value if isinstance(value, dict) else {}
-    stream, seq = place.get("stream"), place.get("seq", place.get("sequence_number"))
+    stream, producer, seq = place.get("stream"), place.get("producer"), place.get("seq", place.get("sequence_number"))
     return BadMessage(
         refused,
-        raw if isinstance(raw, bytes) else raw.encode(),
+        raw_of(value, text=text),
         stream if isinstance(stream, str) else None,
         seq if type(seq) is int else None,
+        place.get("robot_id"),
+        place.get("session_id"),
+        producer if isinstance(producer, str) else None,
     )
+
+
+def raw_of(value: object, *, text: bool) -> bytes:
+    """The bytes of a message that was read already, for a dead letter."""
+    try:
+        return (_TO_JSON if text else _TO_PACK).encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # what was read is not always what can be written
+        return repr(value)[:_MAX_REPR].encode(errors="replace")

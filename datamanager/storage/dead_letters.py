@@ -36,7 +36,7 @@ class DeadLetters:
                 await self._letters.delete_many({"_id": {"$in": [d["_id"] async for d in oldest]}})
 
     async def seqs(self, robot_id: str, session_id: str, producer: str) -> list[Document]:
-        """The numbers of a producer's refused messages: stream, seq and prev of each."""
-        query = {"robot_id": robot_id, "session_id": session_id, "producer": producer, "seq": {"$ne": None}}
+        """The numbers that stand for nothing but a refused message of a producer: stream, seq and prev of each."""
+        query = {"robot_id": robot_id, "session_id": session_id, "producer": producer, "covers": True}
         with translated():
             return await self._letters.find(query, {"_id": 0, "stream": 1, "seq": 1, "prev": 1}).to_list()

@@ -62,6 +62,15 @@ class RangeSet:
         pairs = zip(self._firsts[low:high], self._lasts[low:high], strict=True)
         return [(max(first, a), min(last, b)) for a, b in pairs]
 
+    def close_gaps(self, most: int, below: int | None = None) -> None:
+        """Makes the lowest gaps members until at most `most` ranges are left; none that `below` ends or lies after."""
+        surplus = len(self._firsts) - most
+        if below is not None:
+            surplus = min(surplus, bisect_left(self._lasts, below) - 1)
+        if surplus > 0:
+            del self._firsts[1 : surplus + 1]
+            del self._lasts[:surplus]
+
     @property
     def highest(self) -> int | None:
         """The largest member; None when empty."""
