@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=Path, default=None, help="folder for everything (default: DATAMANAGER_DATA_DIR)"
     )
     parser.add_argument("--workers", type=int, default=1, help="number of worker processes (default: 1)")
+    parser.add_argument(
+        "--until-stdin-ends",
+        action="store_true",
+        help="stops when standard input ends too: for a program that starts this one and shall not leave it behind",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         host, port = config.serve.host, config.serve.port or held.choose()
         held.hold(port)  # no server of ours takes it before `serve` listens there
         _check_port(host, port)
-        return run_until_signal(_run_all(folder, host, port, args.workers, Console()))
+        work = _run_all(folder, host, port, args.workers, Console())
+        return run_until_signal(work, until_stdin_ends=args.until_stdin_ends)
 
 
 def _check_port(host: str, port: int) -> None:
