@@ -19,6 +19,7 @@ from datamanager.clock import SystemClock
 from datamanager.config import Config, load_config
 from datamanager.errors import Unavailable
 from datamanager.ingest.commit import Stores
+from datamanager.ingest.newest import Newest
 from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
@@ -32,6 +33,7 @@ from datamanager.playback.routes import RequestTiming, playback_routers, problem
 from datamanager.playback.samples import Samples
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.jobs import JobQueue
+from datamanager.storage.latest import LatestSamples
 from datamanager.storage.ledgers import Ledgers
 from datamanager.storage.migrations import apply_migrations
 from datamanager.storage.mongo import open_mongo
@@ -137,6 +139,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         clock,
         ThumbnailPolicy(config.worker.thumbnails_per_s),
         Flattener(max_channels=config.ingest.max_channels, max_depth=config.ingest.max_depth),
+        Newest(LatestSamples(redis), clock),
     )
     ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, clock)
     owners = Owners(redis)

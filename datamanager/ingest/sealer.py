@@ -5,6 +5,7 @@ from datamanager.errors import Refused
 from datamanager.ingest.commit import CommitItem, Committer
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.stream import OpenBlock, StreamWriter
+from datamanager.ingest.watchers import Watchers
 from datamanager.observability import METRICS
 from datamanager.storage.blocks import Block
 
@@ -14,8 +15,9 @@ __all__ = ["Sealer"]
 class Sealer:
     """Closes open blocks."""
 
-    def __init__(self, committer: Committer, clock: Clock) -> None:
+    def __init__(self, committer: Committer, watchers: Watchers, clock: Clock) -> None:
         self._committer = committer
+        self._watchers = watchers
         self._clock = clock
 
     def seal(self, producer: Producer, stream: StreamWriter) -> None:
@@ -56,7 +58,8 @@ class Sealer:
         producer.finished(item)
         stream.ledger.resolve(opened.pending, rejected=lost is not None)
         METRICS.ack_s.observe(self._clock.monotonic_s() - opened.opened_s)
-        if lost is None:
+        if lost is None and item.block is not None:
+            self._watchers.block_stored(item.block)
             METRICS.samples.inc(opened.builder.n)
         for sender, (messages, size_bytes) in opened.waiting.items():
             if lost is not None:

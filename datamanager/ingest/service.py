@@ -52,7 +52,7 @@ class Ingest:
         self._originals = Originals(s3, self._committer, clock, config.s3_concurrency)
         self._records = RecordIntake(config, self._committer, self._originals, watchers, clock)
         self._letter_box = LetterBox(letters, clock, config.dead_letter_bytes)
-        self.sealer = Sealer(self._committer, clock)
+        self.sealer = Sealer(self._committer, watchers, clock)
         self.registry = Registry(config, stores, streams, letters, self.sealer, clock)
 
     async def run(self) -> None:

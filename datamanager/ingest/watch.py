@@ -8,6 +8,7 @@ import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
+from datamanager.ingest.newest import Newest
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.session import SessionState
 from datamanager.ingest.wire import Message
@@ -15,6 +16,7 @@ from datamanager.kinds.names import parse_time_ns
 from datamanager.kinds.time_series.columns import is_columnar
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.observability import METRICS, get_logger
+from datamanager.storage.blocks import Block
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.keys import live_channel
 from datamanager.storage.redis import Redis, redis_translated
@@ -38,13 +40,20 @@ class LiveWatchers:
     """
 
     def __init__(
-        self, redis: Redis, jobs: JobQueue, clock: Clock, policy: ThumbnailPolicy, flattener: Flattener
+        self,
+        redis: Redis,
+        jobs: JobQueue,
+        clock: Clock,
+        policy: ThumbnailPolicy,
+        flattener: Flattener,
+        newest: Newest,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
         self._clock = clock
         self._policy = policy
         self._flattener = flattener
+        self._newest = newest
         self._watched: set[str] = set()
         self._everything = False
         self._live: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_QUEUE)
@@ -57,6 +66,7 @@ class LiveWatchers:
             group.create_task(self._forever(self._look))
             group.create_task(self._forever(self._hear))
             group.create_task(self._forever(self._enqueue))
+            group.create_task(self._newest.run())
 
     async def _forever(self, work: Any) -> None:
         while True:
@@ -126,6 +136,10 @@ class LiveWatchers:
                 "payload": {"record_id": document["_id"], "size_bytes": document["size_bytes"], "urls": urls},
             }
             self._put(channel, document["stream"], envelope)
+
+    def block_stored(self, block: Block) -> None:
+        """A block of samples became durable."""
+        self._newest.stored(block)
 
     def _put(self, channel: str, stream: str, envelope: dict[str, Any]) -> None:
         _offer(self._live, (channel, _ENCODER.encode([stream, _ENCODER.encode(envelope)])))

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from datamanager.ingest.session import SessionState
 from datamanager.ingest.wire import Message
+from datamanager.storage.blocks import Block
 
 __all__ = ["Watchers"]
 
@@ -22,3 +23,6 @@ class Watchers(Protocol):
 
     def stored(self, document: dict[str, Any]) -> None:
         """A frame or record became durable."""
+
+    def block_stored(self, block: Block) -> None:
+        """A block of samples became durable."""

@@ -10,6 +10,7 @@ from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
 from datamanager.playback.moment import MomentReader
+from datamanager.playback.newest import NewestReader
 from datamanager.playback.page_cache import PageCache
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
@@ -18,6 +19,7 @@ from datamanager.playback.samples_port import SampleReader
 from datamanager.playback.signing import UrlSigner
 from datamanager.playback.timeline import TimelineReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
+from datamanager.storage.latest import LatestSamples
 from datamanager.storage.mongo import Mongo
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.redis import Redis
@@ -41,6 +43,7 @@ class PlaybackParts:
     browser: Browser
     timelines: TimelineReader
     ranges: RangeReader
+    newest: NewestReader
     moments: MomentReader
     pages: RecordPages
     records: RecordQueries
@@ -89,6 +92,7 @@ def playback_parts(
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
         ranges=ranges,
+        newest=NewestReader(LatestSamples(redis)),
         timelines=TimelineReader(sessions, records, samples),
         moments=MomentReader(sessions, records, samples, items),
         pages=RecordPages(sessions, records, items, PageCache(redis, clock, ttl_s=cache_ttl_s), page_limit=page_limit),

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from datamanager.errors import Refused
 
-__all__ = ["FORMATS", "encode_range", "is_gathered"]
+__all__ = ["FORMATS", "encode_range", "is_gathered", "json_values"]
 
 Body = AsyncIterator[bytes]
 _BUCKET_COLUMNS = ("t_ns", "t_end_ns", "count")
@@ -92,7 +92,7 @@ def _lead(names: list[str]) -> tuple[str, ...]:
 def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
     times = batch.column(0).to_pylist()
     heads = [{"t_ns": str(t), "timestamp": t / 1e9} for t in times]
-    columns = [_json_values(column) for column in batch.columns[1:]]
+    columns = [json_values(column) for column in batch.columns[1:]]
     rows = zip(*columns, strict=True) if columns else ((),) * len(times)
     lines = [head | dict(zip(names[1:], row, strict=True)) for head, row in zip(heads, rows, strict=True)]
     if len(_lead(names)) > 1:
@@ -101,7 +101,7 @@ def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
     return msgspec.json.Encoder().encode_lines(lines)
 
 
-def _json_values(column: pa.Array) -> list[Any]:
+def json_values(column: pa.Array) -> list[Any]:
     """A column's values as JSON has them: NaN and infinities by name."""
     values = column.to_pylist()
     if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy(zero_copy_only=False)).all():
@@ -126,7 +126,7 @@ async def _json(stream: str, start_ns: int, gathered: Any) -> Body:
 
 
 def _json_column(column: pa.ChunkedArray) -> bytes:
-    return b"[" + b",".join(msgspec.json.encode(_json_values(c))[1:-1] for c in column.chunks if len(c)) + b"]"
+    return b"[" + b",".join(msgspec.json.encode(json_values(c))[1:-1] for c in column.chunks if len(c)) + b"]"
 
 
 async def _msgpack(stream: str, start_ns: int, gathered: Any) -> Body:

@@ -8,9 +8,11 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from datamanager.errors import Refused
-from datamanager.playback.params import parse_list, parse_range
+from datamanager.playback.newest import NewestItem, NewestReader
+from datamanager.playback.params import parse_int, parse_list, parse_range
 from datamanager.playback.ranges import RangeQuery, RangeReader
-from datamanager.playback.routes.parameters import RobotId, SessionId, Time
+from datamanager.playback.routes.parameters import Limit, RobotId, SessionId, StreamNames, Time
+from datamanager.storage.latest import LATEST_SAMPLES
 
 __all__ = ["RANGE_HANDLERS"]
 
@@ -45,4 +47,17 @@ async def get_range(
     return Stream(body, media_type=mime)
 
 
-RANGE_HANDLERS = [get_range]
+@get("/sessions/{robot_id:str}/{session_id:str}/latest", summary="Newest samples of streams", tags=["play back"])
+async def get_latest(
+    newest: NamedDependency[NewestReader],
+    robot_id: RobotId,
+    session_id: SessionId,
+    streams: StreamNames = None,
+    limit: Limit = None,
+) -> dict[str, list[NewestItem]]:
+    """The last samples of what is being recorded, from Redis: up to a second late; nothing when Redis lost them."""
+    count = parse_int(limit, "limit", default=1, most=LATEST_SAMPLES)
+    return {"items": await newest.read(robot_id, session_id, parse_list(streams), count)}
+
+
+RANGE_HANDLERS = [get_range, get_latest]
