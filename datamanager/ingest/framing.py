@@ -76,7 +76,8 @@ class NdjsonFramer:
 class MsgpackFramer:
     """MessagePack values, one after the other.
 
-    The values are only measured here: an `Unpacker` that met a bad string is dead, one that skips is not.
+    The values are only measured here: an `Unpacker` that met a bad string is dead, one that skips is not. It goes on
+    where it stopped, so that a value that comes in many pieces is still walked once.
     """
 
     text = False
@@ -84,6 +85,8 @@ class MsgpackFramer:
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._buffer = bytearray()
+        self._begin = 0  # where the buffer stands in the body
+        self._unpacker = msgpack.Unpacker(max_buffer_size=2**31 - 1)
 
     def feed(self, piece: bytes) -> Iterator[bytes | Refused]:
         """The values that the piece completes.
@@ -92,22 +95,25 @@ class MsgpackFramer:
             Refused: `malformed` or `too_large`; where the next value begins cannot be known, so the body ends here.
         """
         self._buffer += piece
-        unpacker = msgpack.Unpacker(max_buffer_size=len(self._buffer) + 1)
-        unpacker.feed(self._buffer)
+        self._unpacker.feed(piece)
         done = 0
         try:
             while True:
-                unpacker.skip()
-                end = unpacker.tell()
+                self._unpacker.skip()
+                end = self._unpacker.tell() - self._begin
                 yield bytes(self._buffer[done:end])
                 done = end
         except msgpack.OutOfData:
+            self._begin += done
             del self._buffer[:done]
         except (msgpack.FormatError, msgpack.StackError, ValueError) as exc:
+            offset = self._begin + done
+            self._buffer.clear()
             raise Refused(
-                "malformed", f"no MessagePack, and so no way to find the next message: {exc}", offset=done
+                "malformed", f"no MessagePack, and so no way to find the next message: {exc}", offset=offset
             ) from exc
         if len(self._buffer) > self._max:
+            self._buffer.clear()
             raise Refused("too_large", f"a message has more than the {self._max} bytes that are allowed")
 
     def end(self) -> Iterator[bytes | Refused]:

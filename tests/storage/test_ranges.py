@@ -1,5 +1,7 @@
 """A set of ranges is the set of its integers."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_it_holds_what_was_added_as_sorted_ranges_that_do_not_touch(pairs: Pairs
     assert members(list(found)) == model
     ranges = list(found)
     assert len(found) == len(ranges)
-    assert all(a[1] + 1 < b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] + 1 < b[0] for a, b in itertools.pairwise(ranges))
     assert found.highest == max(model, default=None)
     assert found == RangeSet(reversed(pairs))
 

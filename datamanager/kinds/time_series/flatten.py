@@ -11,11 +11,13 @@ from datamanager.errors import Refused
 
 __all__ = ["Flattener"]
 
+_CONTAINERS = frozenset({dict, list})  # where one stands for a value, the shape is another one
 _SCALARS = frozenset({bool, int, float, str, type(None)})
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _MAX_NAME = 512
 _MAX_SHAPES = 16
 _MAX_COMPILED_LEAVES = 2048  # beyond this, compiling costs more than it saves
+_MAX_COMPILED = 256  # a stream whose shape never stays is walked
 
 Leaves = tuple[object, ...]
 _Path = tuple[object, ...]
@@ -27,6 +29,7 @@ class Flattener:
     def __init__(self, *, max_channels: int, max_depth: int) -> None:
         self._max_channels = max_channels
         self._max_depth = max_depth
+        self._compiled = 0
         self._shapes: list[tuple[Callable[[dict[object, object]], Leaves | None], tuple[str, ...]]] = []
 
     def flatten(self, payload: dict[object, object]) -> tuple[tuple[str, ...], Leaves]:
@@ -38,7 +41,7 @@ class Flattener:
         """
         for at, (extract, names) in enumerate(self._shapes):
             leaves = extract(payload)
-            if leaves is not None:
+            if leaves is not None and _CONTAINERS.isdisjoint(map(type, leaves)):
                 if at:
                     self._shapes.insert(0, self._shapes.pop(at))
                 _check_leaves(leaves, names)
@@ -69,7 +72,8 @@ class Flattener:
         names = tuple(sorted(found))
         leaves = tuple(found[name][1] for name in names)
         _check_leaves(leaves, names)
-        if len(names) <= _MAX_COMPILED_LEAVES:
+        if len(names) <= _MAX_COMPILED_LEAVES and self._compiled < _MAX_COMPILED:
+            self._compiled += 1
             extract = _compile(payload, [found[name][0] for name in names])
             self._shapes.insert(0, (extract, names))
             del self._shapes[_MAX_SHAPES:]
