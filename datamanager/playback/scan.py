@@ -16,8 +16,8 @@ import pyarrow as pa
 from datamanager.errors import NotFound, Refused
 from datamanager.kinds.time_series.types import ARROW_TYPES, cast_column
 from datamanager.storage.blocks import SYSTEM_COLUMNS
+from datamanager.storage.doubled import doubled
 from datamanager.storage.mongo import Document
-from datamanager.storage.ranges import RangeSet
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
 
@@ -25,6 +25,7 @@ __all__ = ["BASE_SPAN_NS", "BlockIndex", "Scan", "StreamLayout", "load_layout"]
 
 BASE_SPAN_NS = 2_000_000_000
 _WINDOW_BYTES = 12_000_000
+_SKIP_BYTES = 500_000  # reading so much that nobody wants takes longer than asking once more
 MAX_NS = 2**63 - 1
 
 
@@ -80,6 +81,7 @@ class BlockIndex:
     Attributes:
         documents: the statistics document of each.
         drops: index of a block to the seq ranges that an earlier one holds already.
+        skipped: index of a block to how many samples lie in blocks before it that were left out by `only`.
     """
 
     def __init__(self, documents: list[Document]) -> None:
@@ -87,53 +89,29 @@ class BlockIndex:
         documents = list({d["block"]: d for d in documents}.values())
         documents.sort(key=lambda d: (d["t_ns"], d["producer"], d["seq_first"]))
         self.documents = documents
-        self.drops = _doubled(documents)
+        self.drops = doubled(documents)
+        self.skipped: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.documents)
 
     def only(self, documents: list[Document]) -> "BlockIndex":
         """An index of some of these blocks; what was doubled among all stays dropped."""
-        chosen = BlockIndex(documents)
-        place = {id(d): i for i, d in enumerate(self.documents)}
-        chosen.drops = {
-            i: self.drops[place[id(d)]] for i, d in enumerate(chosen.documents) if place[id(d)] in self.drops
-        }
+        wanted = {id(d) for d in documents}
+        places = [i for i, d in enumerate(self.documents) if id(d) in wanted]
+        chosen = BlockIndex([])
+        chosen.documents = [self.documents[i] for i in places]
+        chosen.drops = {at: self.drops[i] for at, i in enumerate(places) if i in self.drops}
+        for at in range(1, len(places)):
+            skipped = sum(d["n"] for d in self.documents[places[at - 1] + 1 : places[at]])
+            if skipped:
+                chosen.skipped[at] = skipped
         return chosen
 
     @property
     def samples(self) -> int:
         """How many samples the blocks hold; at most so many lie in the range."""
         return sum(d["n"] for d in self.documents)
-
-
-def _ranges(document: Document) -> Sequence[Sequence[int]]:
-    return document.get("seqs") or ((document["seq_first"], document["seq_last"]),)
-
-
-def _doubled(documents: list[Document]) -> dict[int, list[tuple[int, int]]]:
-    """Where a producer's number stands in two blocks, which a crash between two processes can leave behind."""
-    order = sorted(
-        (i for i, d in enumerate(documents) if not d["auto"]),
-        key=lambda i: (documents[i]["producer"], documents[i]["seq_first"]),
-    )
-    drops: dict[int, list[tuple[int, int]]] = {}
-    held: RangeSet | None = None
-    producer: str | None = None
-    for i in order:
-        document = documents[i]
-        if document["producer"] != producer:
-            producer, held = document["producer"], RangeSet()
-        if held is None:
-            continue
-        highest = held.highest
-        if highest is not None and document["seq_first"] <= highest:
-            common = [cut for first, last in _ranges(document) for cut in held.common(first, last)]
-            if common:
-                drops[i] = common
-        for first, last in _ranges(document):
-            held.add(first, last)
-    return drops
 
 
 class Scan:
@@ -200,7 +178,10 @@ class Scan:
         windows: list[range] = []
         first, size = 0, 0
         for i, document in enumerate(index.documents):
-            if size > _WINDOW_BYTES and document["t_ns"] // 1_000_000 > index.documents[i - 1]["t_ns"] // 1_000_000:
+            far = index.skipped.get(i, 0) * width > _SKIP_BYTES
+            if (size > _WINDOW_BYTES or far) and (
+                document["t_ns"] // 1_000_000 > index.documents[i - 1]["t_ns"] // 1_000_000
+            ):
                 windows.append(range(first, i))
                 first, size = i, 0
             size += document["n"] * width

@@ -27,7 +27,7 @@ _HEADER = dict.fromkeys(
 ) | {"_id": 0}
 
 
-_INDEX_FIELDS = "block t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
+_INDEX_FIELDS = "m.generation block t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
 
 
 @dataclass(frozen=True, slots=True)
