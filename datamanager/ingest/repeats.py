@@ -35,17 +35,20 @@ async def same_message(stores: Stores, producer: "Producer", stream: StreamWrite
         name = record_id(*place, stream.name, producer.name, seq)
         found = (await stores.records.known(collection, [name])).get(name)
         return found is not None and found["t_ns"] == parse_time_ns(message.t_ns, message.timestamp)
-    block = await stores.telemetry.holding(*place, stream.name, producer.name, seq)
-    if block is None:
-        return False
-    batch = decode_batch(block["data"], session.schema(stream.name, block["schema"]))
-    times = batch.column(0).to_numpy()[batch.column(1).to_numpy() == seq]
-    return np.array_equal(times, _times(message))
+    wanted = _times(message)
+    async for block in stores.telemetry.around(*place, stream.name, producer.name, seq):
+        batch = decode_batch(block["data"], session.schema(stream.name, block["schema"]))
+        times = batch.column(0).to_numpy()[batch.column(1).to_numpy() == seq]
+        if len(times):
+            return np.array_equal(times, wanted)
+    return False
 
 
 def _times(message: Message) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     payload = message.payload
     if type(payload) is dict and is_columnar(payload):
-        return np.sort(parse_columns(payload, max_channels=len(payload["channels"]) or 1, from_json=True).t_ns)
+        channels = payload["channels"]
+        most = len(channels) if type(channels) is dict else 0
+        return np.sort(parse_columns(payload, max_channels=most, from_json=True).t_ns)
     t_ns = parse_time_ns(message.t_ns, message.timestamp)
     return np.array([] if t_ns is None else [t_ns], np.int64)

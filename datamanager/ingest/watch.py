@@ -142,7 +142,12 @@ class LiveWatchers:
         self._newest.stored(block)
 
     def _put(self, channel: str, stream: str, envelope: dict[str, Any]) -> None:
-        _offer(self._live, (channel, _ENCODER.encode([stream, _ENCODER.encode(envelope)])))
+        try:
+            data = _ENCODER.encode([stream, _ENCODER.encode(envelope)])
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:  # JSON has integers that msgpack lacks
+            _log.info("a message cannot be shown live", stream=stream, error=str(error))
+            return
+        _offer(self._live, (channel, data))
 
     # What runs beside it.
 

@@ -48,13 +48,13 @@ class S3:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects. One that is not there is no error."""
-        try:
-            for key in keys:
+        for key in keys:
+            try:
                 await obstore.delete_async(self._store, key)
-        except (NotFoundError, FileNotFoundError):
-            return
-        except BaseError as exc:
-            raise S3Unavailable(f"S3 did not delete: {exc}") from exc
+            except (NotFoundError, FileNotFoundError):
+                continue
+            except BaseError as exc:
+                raise S3Unavailable(f"S3 did not delete {key}: {exc}") from exc
 
     def sign(self, keys: Sequence[str], ttl_s: int) -> list[str]:
         """Pre-signed GET URLs of many keys, good for `ttl_s` seconds. Computed here, without asking S3."""

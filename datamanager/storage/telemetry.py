@@ -148,8 +148,10 @@ class Telemetry:
         with translated():
             return await self._blocks.find_one(query, {"_id": 0})
 
-    async def holding(self, robot_id: str, session_id: str, stream: str, producer: str, seq: int) -> Document | None:
-        """The block that holds one message, whole; for the rare question what was stored under a number."""
+    async def around(
+        self, robot_id: str, session_id: str, stream: str, producer: str, seq: int
+    ) -> AsyncIterator[Document]:
+        """The blocks among whose numbers one lies, whole; for the rare question what was stored under it."""
         query = {
             "m.robot_id": robot_id,
             "m.session_id": session_id,
@@ -159,7 +161,8 @@ class Telemetry:
             "seq_last": {"$gte": seq},
         }
         with translated():
-            return await self._blocks.find_one(query, {"_id": 0})
+            async for document in self._blocks.find(query, {"_id": 0}):
+                yield document
 
     async def insert_statistics_documents(self, documents: Iterable[Document]) -> None:
         """Writes statistics made again from their blocks."""
