@@ -8,6 +8,7 @@ A file is `NNNN_name.json`: `{"about": "...", "operations": [...]}`, an operatio
 
 import re
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import msgspec
 
 from datamanager.errors import ConfigError
-from datamanager.storage.mongo import CollectionInvalid, DuplicateKey, Mongo, translated
+from datamanager.storage.mongo import CollectionInvalid, DuplicateKey, Mongo, OperationFailure, translated
 from datamanager.storage.schema import SCHEMA, CollectionSchema
 
 __all__ = ["Migration", "apply_migrations", "differences", "find_migrations"]
 
+_EXISTS = frozenset({48})  # NamespaceExists
+_IS_MISSING = frozenset({26, 27})  # NamespaceNotFound, IndexNotFound
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.json\Z")
 
 
@@ -100,18 +103,26 @@ async def _run(mongo: Mongo, operation: dict[str, Any]) -> None:
         match operation:
             case {"create_collection": name}:
                 options = {"timeseries": operation["timeseries"]} if "timeseries" in operation else {}
-                try:
-                    await database.create_collection(name, **options)
-                except CollectionInvalid:
-                    return  # it is there already
+                await _unless(_EXISTS, database.create_collection(name, **options))
             case {"drop_collection": name}:
                 await database.drop_collection(name)
             case {"create_index": name, "fields": fields}:
                 await database[name].create_index([tuple(f) for f in fields], **operation.get("options", {}))
             case {"drop_index": collection, "name": name}:
-                await database[collection].drop_index(name)
+                await _unless(_IS_MISSING, database[collection].drop_index(name))
             case _:
                 raise ConfigError(f"unknown migration operation {operation}")
+
+
+async def _unless(codes: frozenset[int], call: Awaitable[object]) -> None:
+    """Awaits a call; that it was done before, by us or another process, is no error."""
+    try:
+        await call
+    except CollectionInvalid:  # the driver's own look before it asks
+        return
+    except OperationFailure as exc:
+        if exc.code not in codes:
+            raise
 
 
 async def differences(mongo: Mongo, declared: tuple[CollectionSchema, ...] = SCHEMA) -> list[str]:

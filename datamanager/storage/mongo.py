@@ -39,6 +39,7 @@ __all__ = [
     "DuplicateKey",
     "InsertOne",
     "Mongo",
+    "OperationFailure",
     "RawBSONDocument",
     "ReplaceOne",
     "UpdateOne",
