@@ -7,11 +7,13 @@ span and the producers' totals. Only then is anything acked. What cannot be know
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from datamanager.clock import Clock
 from datamanager.errors import DatamanagerError
+from datamanager.ingest.keep import LedgerKeeper, keep_ledgers
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.blocks import Block
 from datamanager.storage.ledgers import Ledgers
@@ -29,7 +31,7 @@ _IN_FLIGHT = 2  # one group travels while the next one is written
 _MAX_PAUSE_S = 1.0
 
 
-class Account(Protocol):
+class Account(LedgerKeeper, Protocol):
     """The producer whose totals a commit changes."""
 
     def begin(self, item: "CommitItem") -> None:
@@ -37,12 +39,6 @@ class Account(Protocol):
 
     def written(self, item: "CommitItem") -> None:
         """The item is in the database: count it."""
-
-    def ledger_document(self) -> dict[str, Any]:
-        """The producer's ledger as it is now."""
-
-    def span(self) -> tuple[str, int, int, bool] | None:
-        """What the session spans, when that has widened since the last call."""
 
     async def prepare(self, items: list["CommitItem"]) -> None:
         """Makes durable what must be there before these items are: schemas and channels."""
@@ -136,12 +132,20 @@ class Committer:
         with_statistics = [i.block for i in good if i.block is not None]
         await asyncio.gather(
             self._write_statistics(with_statistics),
-            self._insist(lambda: self._stores.sessions.widen(_spans(accounts))),
-            self._insist(lambda: self._stores.ledgers.put([a.ledger_document() for a in accounts])),
+            self._keep(accounts),
         )
         METRICS.commit_s.labels("mongodb").observe(self._clock.monotonic_s() - began)
         for item in group:
             item.resolve(lost.get(id(item)))
+
+    async def _keep(self, accounts: list[Account]) -> None:
+        """Writes spans and ledgers; those of one producer never in two groups at once."""
+        async with AsyncExitStack() as held:
+            for account in sorted(
+                accounts, key=lambda a: a.id
+            ):  # in one order, or two groups could wait for each other
+                await held.enter_async_context(account.keeping)
+            await self._insist(lambda: keep_ledgers(self._stores.sessions, self._stores.ledgers, accounts))
 
     async def _insist(self, call: Callable[[], Any]) -> None:
         """Calls until it succeeds: for writes that may be repeated."""
@@ -208,7 +212,3 @@ class Committer:
         refused = await self._stores.records.insert(collection, [i.document for i in items])
         for index, why in refused.items():
             lost[id(items[index])] = why
-
-
-def _spans(accounts: list[Account]) -> list[tuple[str, int, int, bool]]:
-    return [span for span in (account.span() for account in accounts) if span is not None]

@@ -125,6 +125,7 @@ class Connection:
         name = f"{hello.robot_id}/{hello.session_id}/{hello.producer}"
         await self._owners.take_over(name, self._sender)
         producer = await self._open(hello, reload=True, fresh=hello.fresh)
+        producer.speaker = self._sender
         await self._answer({"type": "welcome", "acked": producer.acked(), "limits": self._protocol.limits()})
 
     async def _answer(self, answer: dict[str, Any]) -> None:
@@ -135,7 +136,8 @@ class Connection:
         while sender.closed_by is None:
             await sender.changed.wait()
             sender.changed.clear()
-            await self._tell_now()
+            if sender.closed_by is None:  # else acks are for who came after it
+                await self._tell_now()
 
     async def _tell_now(self) -> None:
         """Rejects first: each comes before the ack that covers it."""

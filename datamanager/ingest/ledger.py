@@ -6,53 +6,14 @@ not durable holds back the acks of all later ones; a number that never arrived (
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from datamanager.ingest.tally import MAX_GAPS
 from datamanager.storage.ranges import RangeSet
 
-__all__ = ["LedgerEntry", "Pending", "StreamLedger", "frontier"]
-
-# A producer that leaves a gap after each number would make the ledger grow for ever. Beyond so many, the oldest gaps
-# are closed: what would fill one, long after all around it was acked, counts as known.
-_MAX_GAPS = 1000
+__all__ = ["Pending", "StreamLedger"]
 
 Standing = Literal["new", "pending", "durable"]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """One range found in the database.
-
-    Attributes:
-        first, last: the range.
-        prev: the number that had arrived before `first`; None when there was none.
-    """
-
-    first: int
-    last: int
-    prev: int | None
-
-
-def frontier(entries: Iterable[LedgerEntry], acked: int | None = None) -> int | None:
-    """The number up to which everything that ever arrived is durable or was rejected.
-
-    Args:
-        entries: what the database holds beyond `acked`, in any order.
-        acked: where an earlier look ended.
-
-    Returns:
-        None when nothing can be promised. It is never less than what was acked: each entry names its predecessor,
-        so a gap that the producer left is told from a message that was lost.
-    """
-    reached = acked
-    for entry in sorted(entries, key=lambda e: e.first):
-        if reached is not None and entry.last <= reached:
-            continue
-        if entry.prev is not None and (reached is None or entry.prev > reached):
-            break
-        reached = entry.last
-    return reached
 
 
 class Pending:
@@ -70,18 +31,43 @@ class Pending:
 
 
 class StreamLedger:
-    """The numbers of one producer in one stream."""
+    """The numbers of one producer in one stream.
 
-    __slots__ = ("_arrived", "_heap", "_rejected", "acked", "durable")
+    Args:
+        durable: what the database holds.
+        rejected: what stands in the dead letters.
+        acked: the number up to which it was acked before.
+        expected: numbers that are known to have arrived once and are lost, because what came after them says so: a
+            process died with them. Acks stop before them until they come again, or until something beyond all that
+            is known comes: then their sender has given them up.
+    """
+
+    __slots__ = ("_arrived", "_expected", "_heap", "_rejected", "acked", "durable")
 
     def __init__(
-        self, durable: RangeSet | None = None, rejected: RangeSet | None = None, acked: int | None = None
+        self,
+        durable: RangeSet | None = None,
+        rejected: RangeSet | None = None,
+        acked: int | None = None,
+        expected: Iterable[int] = (),
     ) -> None:
-        self.durable = durable or RangeSet()
+        self.durable = RangeSet(durable or ())
         self._rejected = rejected or RangeSet()
         self._arrived = RangeSet(self.durable)
         self._heap: list[tuple[int, Pending]] = []
         self.acked = acked
+        known = -1 if acked is None else acked
+        self._expected = {seq for seq in expected if seq > known and seq not in self._rejected}
+        self.ackable()
+
+    def learn(self, durable: RangeSet, acked: int | None) -> None:
+        """Adds what another process wrote."""
+        for first, last in durable:
+            self.durable.add(first, last)
+            self._arrived.add(first, last)
+        self._expected = {seq for seq in self._expected if seq not in self.durable}
+        if acked is not None:
+            self.acked = max(acked, -1 if self.acked is None else self.acked)
 
     def standing(self, seq: int) -> Standing:
         """Whether a number is new, on its way to the database, or there."""
@@ -104,6 +90,7 @@ class StreamLedger:
 
     def arrive(self, pending: Pending, seq: int) -> None:
         """Adds a new number to a group."""
+        self._came(seq, seq)
         self._arrived.add(seq, seq)
         pending.seqs.add(seq, seq)
         if pending.first is None or seq < pending.first:
@@ -116,12 +103,22 @@ class StreamLedger:
 
     def arrive_run(self, pending: Pending, first: int, last: int) -> None:
         """Adds a range of new numbers to a group."""
+        self._came(first, last)
         self.arrive(pending, first)
         self._arrived.add(first, last)
         pending.seqs.add(first, last)
 
+    def _came(self, first: int, last: int) -> None:
+        if not self._expected:
+            return
+        if last >= max(self.next_seq(), max(self._expected) + 1):
+            self._expected.clear()
+        else:
+            self._expected = {seq for seq in self._expected if not first <= seq <= last}
+
     def hold(self, pending: Pending, seq: int) -> None:
         """Adds a number that is being refused: it holds acks back until that is kept, and stays new."""
+        self._came(seq, seq)
         pending.seqs.add(seq, seq)
         pending.first = seq
         heapq.heappush(self._heap, (seq, pending))
@@ -133,8 +130,8 @@ class StreamLedger:
         for first, last in pending.seqs:
             target.add(first, last)
         for ranges in (self._arrived, self._rejected, self.durable):
-            if len(ranges) > 2 * _MAX_GAPS:
-                ranges.close_gaps(_MAX_GAPS, below=self._heap[0][0] if self.held else None)
+            if len(ranges) > 2 * MAX_GAPS:
+                ranges.close_gaps(MAX_GAPS, below=self._heap[0][0] if self.held else None)
 
     @property
     def held(self) -> bool:
@@ -145,14 +142,12 @@ class StreamLedger:
 
     def ackable(self) -> int | None:
         """The number to ack now; None when an ack would promise too much or nothing is there to promise."""
+        held = self.held
+        limits = ([self._heap[0][0] - 1] if held else []) + ([min(self._expected) - 1] if self._expected else [])
         known = (self.durable, self._rejected)
-        if self.held:
-            limit = self._heap[0][0] - 1
-            found = [f for f in (ranges.floor(limit) for ranges in known) if f is not None]
-        else:
-            found = [h for h in (ranges.highest for ranges in known) if h is not None]
-        value = max(found, default=None)
+        found = [ranges.floor(min(limits)) if limits else ranges.highest for ranges in known]
+        value = max((seq for seq in found if seq is not None), default=None)
         if value is None or (self.acked is not None and value < self.acked):
-            return None if self._heap else self.acked
+            return None if held else self.acked
         self.acked = value
         return value

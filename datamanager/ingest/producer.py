@@ -2,27 +2,40 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
+from uuid import uuid4
 
 from datamanager.config import IngestConfig
 from datamanager.ingest.commit import CommitItem, Stores
 from datamanager.ingest.ledger import StreamLedger
 from datamanager.ingest.mend import mend_statistics
 from datamanager.ingest.reading import Reading
+from datamanager.ingest.sender import Sender
 from datamanager.ingest.session import SessionState
 from datamanager.ingest.stream import StreamWriter
-from datamanager.ingest.totals import Totals
+from datamanager.ingest.tally import Entry, Tally
+from datamanager.observability import get_logger
 from datamanager.storage.dead_letters import DeadLetters
-from datamanager.storage.mongo import Document
+from datamanager.storage.ledgers import LedgerChange
 
 __all__ = ["Producer"]
 
+_log = get_logger(__name__)
+# What was written since the last fold is read again after a crash: so much, at most.
 _GENERATION_S = 60
 _GENERATION_BYTES = 64_000_000
+_GENERATION_ITEMS = 20_000
 
 
 class Producer:
-    """The state of one producer in this process: what `commit.Account` asks for, and the streams it writes."""
+    """The state of one producer in this process: what `commit.Account` asks for, and the streams it writes.
+
+    Attributes:
+        loaded: whether the ledger was read.
+        arrivals: counts what came in.
+        lock: held while the ledger is read again.
+        keeping: held while the ledger is written.
+        speaker: the connection that said `hello` for it last, here.
+    """
 
     def __init__(
         self, session: SessionState, name: str, config: IngestConfig, stores: Stores, letters: DeadLetters
@@ -33,16 +46,28 @@ class Producer:
         self.loaded = False
         self.arrivals = 0
         self.lock = asyncio.Lock()
+        self.keeping = asyncio.Lock()
+        self.speaker: Sender | None = None
         self._config = config
         self._stores = stores
         self._letters = letters
         self._generation = 0
         self._generation_bytes = 0
+        self._generation_items = 0
         self._in_flight: Counter[int] = Counter()
         self._under_way = 0
         self._moved = asyncio.Event()
-        self._folded: list[dict[str, Any]] = []
-        self._folded_before = 0
+        self._tally = Tally()
+        self._unsettled: dict[str, Entry] = {}
+        self._stamps: list[str] = []
+        self._kept_folds = -1
+        self._changing_folds = -1
+        self._owner: str | None = None
+
+    @property
+    def id(self) -> str:
+        """`robot/session/producer`, which is the `_id` of its ledger."""
+        return f"{self.session.id}/{self.name}"
 
     @property
     def settled(self) -> bool:
@@ -63,37 +88,71 @@ class Producer:
         """Whether nothing of it is under way."""
         return not self._under_way and all(s.block is None for s in self.streams.values())
 
-    async def read(self) -> Reading:
+    async def read(self, *, owner: str | None = None) -> Reading:
         """Reads the ledger: what was folded, what was written since; mends statistics that a crash left out.
+
+        What was read is known to be there, not yet to survive: that it does once `ledger_change` was written, for then
+        MongoDB's journal holds all that came before.
+
+        Args:
+            owner: names the connection that speaks for the producer from now on.
 
         Raises:
             MongoUnavailable: MongoDB does not answer.
         """
         place = (self.session.robot_id, self.session.session_id, self.name)
-        folded = await self._stores.ledgers.get(*place) or {"folded": [], "folded_before": 0}
-        since = folded["folded_before"]
+        ledger = await self._stores.ledgers.claim(*place, uuid4().hex, owner=owner)
+        await self.session.refresh()
+        since = ledger["folded_before"]
         headers = await self._stores.telemetry.headers(*place[:2], since_generation=since, producer=self.name)
         records = await self._stores.records.ledger_entries(*place, since_generation=since)
         rejected = await self._letters.seqs(*place)
-        await mend_statistics(self._stores.telemetry, self.session, headers, self.name, since)
-        return Reading(folded["folded"], since, headers, records, rejected)
+        others = [h for h in headers if h.id not in self._unsettled]
+        await mend_statistics(self._stores.telemetry, self.session, others, self.name, since)
+        return Reading(ledger, headers, records, rejected)
 
     def adopt(self, reading: Reading) -> None:
         """Makes what was read the state of this producer; nothing of it may be under way."""
-        self._folded, self._folded_before = reading.folded, reading.folded_before
-        for name, (ledger, totals) in reading.streams().items():
-            self._adopt(name, ledger, totals)
-        self._generation = 0
+        for name, ledger in self._take(reading).items():
+            writer = self.streams.get(name)
+            kind = self.session.kinds.get(name)
+            if writer is not None:  # connections hold on to it
+                writer.ledger = ledger
+            elif kind is not None:  # else only dead letters bear that name
+                self.streams[name] = StreamWriter(name, kind, ledger, self._config)
+        self._owner = reading.ledger.get("owner")
         self.loaded = True
 
-    def _adopt(self, name: str, ledger: StreamLedger, totals: Totals) -> None:
-        writer = self.streams.get(name)
-        if writer is not None:  # connections hold on to it
-            writer.ledger, writer.totals = ledger, totals
-            return
-        kind = self.session.kinds.get(name)
-        if kind is not None:  # else only dead letters bear that name
-            self.streams[name] = StreamWriter(name, kind, ledger, totals, self._config)
+    def _take(self, reading: Reading) -> dict[str, StreamLedger]:
+        self._tally = reading.tally()
+        self._stamps = [reading.ledger["stamp"]]
+        self._kept_folds = -1
+        generations = [h.generation for h in reading.headers] + [r["generation"] for r in reading.records]
+        self._generation = max(self._generation, self._tally.before, *generations, 0)
+        self._generation_items = _GENERATION_ITEMS  # what comes next opens one of its own
+        for totals in self._tally.totals.values():
+            if totals.first_t_ns is not None and totals.last_t_ns is not None:
+                self.session.widen(totals.first_t_ns, totals.last_t_ns)
+        return reading.ledgers(self._tally)
+
+    async def reconcile(self) -> None:
+        """Takes in what another process wrote for this producer meanwhile; when it has a newer `hello`, ours is closed.
+
+        Raises:
+            MongoUnavailable: MongoDB does not answer.
+        """
+        reading = await self.read()
+        for name, ledger in self._take(reading).items():
+            kind = self.session.kinds.get(name)
+            if kind is not None:
+                self.writer(name, kind).ledger.learn(ledger.durable, ledger.acked)
+        for entry in self._unsettled.values():
+            self._tally.add(entry)
+        owner = reading.ledger.get("owner")
+        _log.info("another process writes for this producer too", producer=self.id, other_owner=owner != self._owner)
+        if owner != self._owner and self.speaker is not None:
+            self.speaker.supersede("a newer hello of the same producer came to another process")
+        self._owner = owner
 
     def acked(self) -> dict[str, int]:
         """Stream to the seq up to which all is durable: what `welcome` says."""
@@ -103,7 +162,7 @@ class Producer:
         """The writer of a stream, made on first use."""
         writer = self.streams.get(name)
         if writer is None:
-            writer = self.streams[name] = StreamWriter(name, kind, StreamLedger(), Totals(), self._config)
+            writer = self.streams[name] = StreamWriter(name, kind, StreamLedger(), self._config)
         return writer
 
     # What a commit asks of its account.
@@ -111,11 +170,16 @@ class Producer:
     def begin(self, item: CommitItem) -> None:
         """Gives an item its generation, opening a new one when the present one is old or large."""
         now_s = self.session.clock.now_ns() // 1_000_000_000
-        if now_s - self._generation >= _GENERATION_S or self._generation_bytes >= _GENERATION_BYTES:
+        if (
+            now_s - self._generation >= _GENERATION_S
+            or self._generation_bytes >= _GENERATION_BYTES
+            or self._generation_items >= _GENERATION_ITEMS
+        ):
             # Never before what is folded, however the clock went: the ledger is read from there on.
-            self._generation = max(now_s, self._generation + 1, self._folded_before)
-            self._generation_bytes = 0
+            self._generation = max(now_s, self._generation + 1)
+            self._generation_bytes = self._generation_items = 0
         self._generation_bytes += item.size_bytes
+        self._generation_items += 1 if item.block is None else len(item.block.seqs)
         self._in_flight[self._generation] += 1
         if item.block is not None:
             item.block.generation = self._generation
@@ -124,50 +188,56 @@ class Producer:
 
     def written(self, item: CommitItem) -> None:
         """Counts an item that is in the database."""
-        b, d = item.block, item.document
-        if b is not None:
-            self.streams[b.stream].totals.add(b.messages, b.n, b.size_bytes, b.t_ns, b.t_end_ns)
-            self.session.widen(b.t_ns, b.t_end_ns)
-        else:
-            self.streams[d["stream"]].totals.add(1, 0, d["size_bytes"], d["t_ns"], d["t_ns"])
-            self.session.widen(d["t_ns"], d["t_ns"])
+        entry = Entry.of_block(item.block) if item.block is not None else Entry.of_record(item.document)
+        self._unsettled[entry.id] = entry
+        self._tally.add(entry)
+        self.session.widen(entry.first_ns, entry.last_ns)
 
     def finished(self, item: CommitItem) -> None:
         """An item is no longer under way."""
         self._under_way -= 1
         self._moved.set()
-        generation = item.block.generation if item.block is not None else item.document["generation"]
+        name, generation = (
+            (item.block.id, item.block.generation)
+            if item.block is not None
+            else (item.document["_id"], item.document["generation"])
+        )
+        self._unsettled.pop(name, None)
         self._in_flight[generation] -= 1
         if not self._in_flight[generation]:
             del self._in_flight[generation]
 
-    def ledger_document(self) -> dict[str, Any]:
+    def ledger_change(self) -> LedgerChange:
         """The ledger as it is to be kept; folds up the generations that nothing can be added to any more."""
         oldest = min(self._in_flight, default=self._generation)
-        if oldest > self._folded_before:
-            self._folded = [_folded(s) for s in self.streams.values()]
-            self._folded_before = oldest
-        return {
-            "_id": f"{self.session.id}/{self.name}",
-            "robot_id": self.session.robot_id,
-            "session_id": self.session.session_id,
-            "producer": self.name,
-            "folded_before": self._folded_before,
-            "folded": self._folded,
-            "streams": [{"stream": s.name, **s.totals.fields()} for s in self.streams.values()],
+        if oldest > self._tally.before:
+            self._tally.fold(oldest, self.acked())
+        stamp = uuid4().hex
+        known = tuple(self._stamps)
+        self._stamps.append(stamp)  # should it be written without our hearing of it
+        fields: dict[str, object] = {
+            "streams": [{"stream": name, **totals.fields()} for name, totals in self._tally.totals.items()]
         }
+        if self._tally.folds != self._kept_folds:
+            fields |= {"folded_before": self._tally.before, "folded": self._tally.folded_fields()}
+        self._changing_folds = self._tally.folds
+        return LedgerChange(self.id, known, stamp, fields)
+
+    def ledger_kept(self, change: LedgerChange) -> None:
+        """The ledger was written."""
+        self._stamps = [change.stamp]
+        self._kept_folds = self._changing_folds
 
     def span(self) -> tuple[str, int, int, bool] | None:
-        """What the session spans, when that has widened."""
-        return self.session.take_span()
+        """What the session spans, when that is not known to be in the database."""
+        return self.session.span()
+
+    def span_kept(self, span: tuple[str, int, int, bool]) -> None:
+        """The session's span is in the database."""
+        self.session.span_kept(span)
 
     async def prepare(self, items: list[CommitItem]) -> None:
         """Makes the schemas and channels of blocks durable before the blocks are."""
         for item in items:
             if item.block is not None:
                 await self.session.describe(item.block)
-
-
-def _folded(stream: StreamWriter) -> Document:
-    ranges = [list(r) for r in stream.ledger.durable]
-    return {"stream": stream.name, "ranges": ranges, "acked": stream.ledger.acked, **stream.totals.fields()}

@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from datamanager.clock import Clock
 from datamanager.config import IngestConfig
 from datamanager.ingest.commit import Stores
+from datamanager.ingest.keep import keep_ledgers
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.sealer import Sealer
 from datamanager.ingest.session import SessionState
@@ -79,7 +81,7 @@ class Registry:
         """
         opening = self._opening.setdefault(f"{robot_id}/{session_id}", asyncio.Lock())
         async with opening:
-            session = await self.session(robot_id, session_id, fresh)
+            session = await self.session(robot_id, session_id, fresh, again=reload)
             found = self._producers.get((session.id, producer))
             if found is None:
                 found = Producer(session, producer, self._config, self._stores, self._letters)
@@ -87,22 +89,30 @@ class Registry:
             session.users += 1
         try:
             async with found.lock:
-                while reload or not found.loaded:
-                    arrivals = found.arrivals
-                    await self.drain(found)
-                    reading = await found.read()
-                    if found.arrivals == arrivals:  # else what came meanwhile may be missing from what was read
-                        found.adopt(reading)
-                        break
+                if reload or not found.loaded:
+                    await self._load(found, uuid4().hex if reload else None)
         except BaseException:
             self.release(found)
             raise
         return found
 
-    async def session(self, robot_id: str, session_id: str, fresh: dict[str, Any] | None) -> SessionState:
-        """A session, opened again when it has ended; `fresh` as for `open`."""
+    async def _load(self, producer: Producer, owner: str | None) -> None:
+        while True:
+            arrivals = producer.arrivals
+            await self.drain(producer)
+            reading = await producer.read(owner=owner)
+            if producer.arrivals == arrivals:  # else what came meanwhile may be missing from what was read
+                break
+        producer.adopt(reading)
+        async with producer.keeping:  # this makes what was read durable: see `Producer.read`
+            await keep_ledgers(self._stores.sessions, self._stores.ledgers, [producer])
+
+    async def session(
+        self, robot_id: str, session_id: str, fresh: dict[str, Any] | None, *, again: bool = False
+    ) -> SessionState:
+        """A session, opened again when it has ended, or in any case; `fresh` as for `open`."""
         session = self._sessions.get(f"{robot_id}/{session_id}")
-        if session is None or session.ended or fresh:
+        if session is None or session.ended or fresh or again:
             document = await self._stores.sessions.open(robot_id, session_id, self._clock.now_ns(), fresh=fresh)
             if session is None:
                 streams = await self._streams.all_of(robot_id, session_id)

@@ -42,7 +42,7 @@ class SessionState:
         self._first_ns: int | None = document["first_t_ns"]
         self._last_ns: int | None = document["last_t_ns"]
         self._ahead = "clock_ahead" in document["flags"]
-        self._widened = False
+        self._kept: tuple[int | None, int | None, bool] = (self._first_ns, self._last_ns, self._ahead)
         self._describing = asyncio.Lock()
 
     async def ensure_stream(self, name: str, kind: str) -> None:
@@ -72,19 +72,32 @@ class SessionState:
 
     def widen(self, first_ns: int, last_ns: int) -> None:
         """Notes that data of these times became durable."""
-        if self._first_ns is None or first_ns < self._first_ns:
-            self._first_ns, self._widened = first_ns, True
-        if self._last_ns is None or last_ns > self._last_ns:
-            self._last_ns, self._widened = last_ns, True
-            if not self._ahead and last_ns > self.clock.now_ns() + self._config.clock_ahead_s * 1e9:
-                self._ahead = True
+        self._first_ns = first_ns if self._first_ns is None else min(first_ns, self._first_ns)
+        self._last_ns = last_ns if self._last_ns is None else max(last_ns, self._last_ns)
+        if self._last_ns > self.clock.now_ns() + self._config.clock_ahead_s * 1e9:
+            self._ahead = True
 
-    def take_span(self) -> tuple[str, int, int, bool] | None:
-        """The session's span when it has widened since the last call."""
-        if not self._widened or self._first_ns is None or self._last_ns is None:
+    def span(self) -> tuple[str, int, int, bool] | None:
+        """The session's span when it is wider than what is known to be in the database."""
+        if (
+            self._first_ns is None
+            or self._last_ns is None
+            or (self._first_ns, self._last_ns, self._ahead) == self._kept
+        ):
             return None
-        self._widened = False
         return (self.id, self._first_ns, self._last_ns, self._ahead)
+
+    def span_kept(self, span: tuple[str, int, int, bool]) -> None:
+        """The span is in the database."""
+        self._kept = span[1:]
+
+    async def refresh(self) -> None:
+        """Reads the streams again, which another process may have added to."""
+        for stream in await self._store.all_of(self.robot_id, self.session_id):
+            known = self._streams.get(stream["stream"])
+            if known is None or known["version"] <= stream["version"]:
+                self._streams[stream["stream"]] = stream
+                self.kinds[stream["stream"]] = stream["kind"]
 
     async def describe(self, block: Block) -> None:
         """Makes a block's schema, channels and reach durable in its stream's document, when they are new to it."""

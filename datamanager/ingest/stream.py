@@ -9,7 +9,6 @@ from datamanager.errors import Refused
 from datamanager.ingest.builder import BlockBuilder, BuiltBlock
 from datamanager.ingest.ledger import Pending, StreamLedger
 from datamanager.ingest.runs import gather_run
-from datamanager.ingest.totals import Totals
 from datamanager.ingest.wire import Message
 from datamanager.kinds.names import parse_time_ns
 from datamanager.kinds.time_series.columns import is_columnar, parse_columns
@@ -66,11 +65,10 @@ class StreamWriter:
         senders: who is told about acks.
     """
 
-    def __init__(self, name: str, kind: str, ledger: StreamLedger, totals: Totals, config: IngestConfig) -> None:
+    def __init__(self, name: str, kind: str, ledger: StreamLedger, config: IngestConfig) -> None:
         self.name = name
         self.kind = kind
         self.ledger = ledger
-        self.totals = totals
         self.senders: set[Sender] = set()
         self.block: OpenBlock | None = None
         self.metadata: dict[str, Any] = {}

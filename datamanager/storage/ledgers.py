@@ -3,13 +3,36 @@
 A ledger document says for each stream which seq ranges are durable, up to where they were acked, and the totals, all
 of it for everything the producer wrote before the generation `folded_before`. What came since stands in the blocks and
 records themselves, whose generation is that or later.
+
+Whoever reads a ledger puts a new `stamp` on it, and a ledger is only written over the stamp that its writer last saw.
+So two processes that write for one producer notice each other before either acks, and a write that hangs in MongoDB
+while its process is long dead changes nothing any more.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from datamanager.storage.mongo import Document, Mongo, ReplaceOne, translated
+from datamanager.storage.mongo import Document, DuplicateKey, Mongo, UpdateOne, translated
 
-__all__ = ["Ledgers"]
+__all__ = ["LedgerChange", "Ledgers"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerChange:
+    """What a ledger is to say from now on.
+
+    Attributes:
+        id: the ledger's `_id`.
+        stamps: one of these it must bear now.
+        stamp: the one it bears afterwards.
+        fields: what is set besides.
+    """
+
+    id: str
+    stamps: tuple[str, ...]
+    stamp: str
+    fields: dict[str, Any]
 
 
 class Ledgers:
@@ -18,20 +41,61 @@ class Ledgers:
     def __init__(self, mongo: Mongo) -> None:
         self._ledgers = mongo.durable("ledgers")
 
-    async def get(self, robot_id: str, session_id: str, producer: str) -> Document | None:
-        """One producer's ledger as last folded; None when there is none."""
-        with translated():
-            return await self._ledgers.find_one({"_id": f"{robot_id}/{session_id}/{producer}"})
+    async def claim(
+        self, robot_id: str, session_id: str, producer: str, stamp: str, *, owner: str | None = None
+    ) -> Document:
+        """Puts a stamp on a producer's ledger, which is made when there is none, and gives the ledger as it is then.
 
-    async def of_session(self, robot_id: str, session_id: str) -> list[Document]:
-        """The ledgers of all producers of a session."""
-        with translated():
-            return await self._ledgers.find({"robot_id": robot_id, "session_id": session_id}).to_list()
+        Args:
+            robot_id: who records; as the next two, the ledger's name.
+            session_id: the recording run.
+            producer: which sender.
+            stamp: one that nobody else has.
+            owner: names the connection that speaks for the producer from now on; None leaves it as it is.
+        """
+        made: Document = {
+            "robot_id": robot_id,
+            "session_id": session_id,
+            "producer": producer,
+            "folded_before": 0,
+            "folded": [],
+            "streams": [],
+        }
+        values = {"stamp": stamp} if owner is None else {"stamp": stamp, "owner": owner}
+        while True:
+            try:
+                with translated():
+                    found = await self._ledgers.find_one_and_update(
+                        {"_id": f"{robot_id}/{session_id}/{producer}"},
+                        {"$setOnInsert": made, "$set": values},
+                        upsert=True,
+                        return_document=True,
+                    )
+            except DuplicateKey:
+                continue  # two processes made it in the same moment
+            if found is not None:
+                return found
 
-    async def put(self, documents: list[dict[str, Any]]) -> None:
-        """Writes ledgers whole; each bears its `_id`."""
-        if documents:
-            with translated():
-                await self._ledgers.bulk_write(
-                    [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents], ordered=False
-                )
+    async def put(self, changes: Sequence[LedgerChange]) -> set[str]:
+        """Writes ledgers, journaled.
+
+        Returns:
+            The ids of those that bear another stamp, which are left as they are: somebody else has claimed them.
+
+        Raises:
+            MongoUnavailable: it is not known which were written; a later change may name this one's stamp among those
+                that the ledger may bear.
+        """
+        if not changes:
+            return set()
+        updates = [
+            UpdateOne({"_id": c.id, "stamp": {"$in": list(c.stamps)}}, {"$set": {**c.fields, "stamp": c.stamp}})
+            for c in changes
+        ]
+        with translated():
+            result = await self._ledgers.bulk_write(updates, ordered=False)
+            if result.matched_count == len(changes):
+                return set()
+            cursor = self._ledgers.find({"_id": {"$in": [c.id for c in changes]}}, {"stamp": 1})
+            stamps = {d["_id"]: d.get("stamp") async for d in cursor}
+        return {c.id for c in changes if stamps.get(c.id) != c.stamp}

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import bson
 from bson.binary import Binary
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from gridfs.asynchronous import AsyncGridFSBucket
 from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, UpdateOne
@@ -42,7 +44,9 @@ __all__ = [
     "OperationFailure",
     "RawBSONDocument",
     "ReplaceOne",
+    "Unstorable",
     "UpdateOne",
+    "encode_document",
     "open_mongo",
     "translated",
 ]
@@ -53,6 +57,7 @@ Collection = AsyncCollection[Document]
 # Server-side states that pass by themselves: a primary that steps down, a shutdown, an interrupted operation.
 _PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 50})
 _DUPLICATE_KEY = 11000
+_MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 
 
 class DuplicateKey(Conflict):
@@ -74,6 +79,25 @@ class BulkFailure(DatamanagerError):
     def only_duplicates(self) -> bool:
         """Whether every refused document was there already."""
         return all(code == _DUPLICATE_KEY for code, _ in self.refused.values())
+
+
+class Unstorable(DatamanagerError):
+    """MongoDB can keep no such document."""
+
+
+def encode_document(document: Document, *, max_bytes: int = _MAX_DOCUMENT_BYTES) -> RawBSONDocument:
+    """A document as it is sent.
+
+    Raises:
+        Unstorable: a value in it has no form in BSON, or it is too large.
+    """
+    try:
+        encoded = bson.encode(document)
+    except (BSONError, OverflowError, ValueError, TypeError, RecursionError) as exc:
+        raise Unstorable(f"no such document can be stored: {exc}") from exc
+    if len(encoded) > max_bytes:
+        raise Unstorable(f"the document has {len(encoded)} bytes, {max_bytes} can be stored")
+    return RawBSONDocument(encoded)
 
 
 class Mongo:

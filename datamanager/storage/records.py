@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from datamanager.storage.mongo import BulkFailure, Document, DuplicateKey, Mongo, translated
+from datamanager.storage.mongo import (
+    BulkFailure,
+    Document,
+    Mongo,
+    RawBSONDocument,
+    Unstorable,
+    UpdateOne,
+    encode_document,
+    translated,
+)
 
 __all__ = ["RecordCollection", "RecordWrites"]
 
 RecordCollection = Literal["frames_metadata", "records"]
-_LEDGER_FIELDS = {
-    "_id": 0,
-    "stream": 1,
-    "seq": 1,
-    "prev": 1,
-    "auto": 1,
-    "t_ns": 1,
-    "size_bytes": 1,
-}
+_LEDGER_FIELDS = dict.fromkeys("stream seq prev auto t_ns size_bytes generation".split(), 1)
 
 
 class RecordWrites:
@@ -26,7 +27,7 @@ class RecordWrites:
         self._collections = {name: mongo.durable(name) for name in ("frames_metadata", "records")}
 
     async def insert(self, collection: RecordCollection, documents: Sequence[Document]) -> dict[int, str]:
-        """Writes documents, journaled. One that is there already is left as it is.
+        """Writes documents, journaled. One that is there already is left as it is, but for its generation.
 
         Returns:
             Index to reason for each that can never be written.
@@ -34,14 +35,31 @@ class RecordWrites:
         Raises:
             MongoUnavailable: it is not known which of them were written: writing them again is safe.
         """
+        refused: dict[int, str] = {}
+        encoded: list[tuple[int, RawBSONDocument]] = []
+        for i, document in enumerate(documents):
+            try:
+                encoded.append((i, encode_document(document)))
+            except Unstorable as error:
+                refused[i] = error.detail
+        if not encoded:
+            return refused
         try:
             with translated():
-                await self._collections[collection].insert_many(list(documents), ordered=False)
+                await self._collections[collection].insert_many([raw for _, raw in encoded], ordered=False)
         except BulkFailure as failure:
-            return {i: why for i, (code, why) in failure.refused.items() if code != _DUPLICATE}
-        except DuplicateKey:
-            return {}
-        return {}
+            places = {at: i for at, (i, _) in enumerate(encoded)}
+            refused |= {places[at]: why for at, (code, why) in failure.refused.items() if code != _DUPLICATE}
+            there = [documents[places[at]] for at, (code, _) in failure.refused.items() if code == _DUPLICATE]
+            await self._seen_again(collection, there)
+        return refused
+
+    async def _seen_again(self, collection: RecordCollection, documents: Sequence[Document]) -> None:
+        """Another process may have written them in a generation that is folded without them."""
+        updates = [UpdateOne({"_id": d["_id"]}, {"$max": {"generation": d["generation"]}}) for d in documents]
+        if updates:
+            with translated():
+                await self._collections[collection].bulk_write(updates, ordered=False)
 
     async def known(self, collection: RecordCollection, ids: Sequence[str]) -> dict[str, Document]:
         """Those of `ids` that are there: their time and checksum by id."""
@@ -52,7 +70,7 @@ class RecordWrites:
     async def ledger_entries(
         self, robot_id: str, session_id: str, producer: str, *, since_generation: int
     ) -> list[Document]:
-        """What a producer wrote in a generation or later: stream, seq, prev, auto, t_ns and size of each record."""
+        """What a producer wrote in a generation or later: id, stream, seq, prev, auto, t_ns, size and generation of each record."""
         query: dict[str, Any] = {
             "robot_id": robot_id,
             "session_id": session_id,
