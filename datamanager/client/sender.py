@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,9 @@ class Sender:
 
     def start(self) -> None:
         """Begins to pump, to sync the spool, and to connect."""
-        self._pump_task = asyncio.create_task(self._pump(), name="pump")
-        self._link_task = asyncio.create_task(self._run_link(), name="link")
-        self._sync_task = asyncio.create_task(self._sync(), name="sync")
+        self._pump_task = self._begin(self._pump(), "pump")
+        self._link_task = self._begin(self.link.run(), "link")
+        self._sync_task = self._begin(self._sync(), "sync")
 
     async def flush(self) -> None:
         """Waits until all that was taken before is acked or rejected.
@@ -102,7 +102,7 @@ class Sender:
 
     async def drain(self) -> None:
         """Waits until all that is held is acked, with no end of its own."""
-        await self._link_task
+        await asyncio.wait({self._link_task})
 
     async def close(self, *, bye: bool, timeout_s: float, remove: bool = False) -> None:
         """Takes no more, sends what is held for up to `timeout_s`, and ends.
@@ -113,7 +113,7 @@ class Sender:
         self._stopping = True
         self._came.set()
         try:
-            await self._pump_task
+            await asyncio.wait({self._pump_task})
             self.link.leave(bye=bye)
             await asyncio.wait({self._link_task}, timeout=timeout_s)
         finally:
@@ -154,15 +154,25 @@ class Sender:
                 self.link.wake()
             return self.holder.next_order()
 
-    async def _run_link(self) -> None:
-        try:
-            await self.link.run()
-        except ClientError as error:
-            self._failure = error
-            self.intake.fail(error)
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part has ended: if it failed, nothing more is taken, and whoever calls is told why."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ClientError):
+            self._fail(error)
             _log.error("sending stopped: %s", error.detail)
-        finally:
-            self.holder.tell()
+        elif error is not None:
+            self._fail(ClientError(f"the client's {task.get_name()} failed: {error!r}"))
+            _log.error("the client's %s failed", task.get_name(), exc_info=error)
+        self.holder.tell()
+
+    def _fail(self, error: ClientError) -> None:
+        self._failure = self._failure or error
+        self.intake.fail(error)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -91,6 +91,7 @@ class Spool:
         self._active = 0
         self._reader: Iterator[Record] = iter(())
         self._fds = threading.Lock()
+        self._writing = threading.Lock()
         self._retired: list[int] = []
         self._dirty = False
         try:
@@ -120,20 +121,8 @@ class Spool:
         Raises:
             OSError: no room; nothing was written.
         """
-        if written.begins is not None:
-            written.header_bytes = write_header(self._path(written.begins), written.next_place)
-            with self._fds:
-                self._retired.append(self._fd)
-                self._fd = self._open(written.begins)
-        size = os.fstat(self._fd).st_size
-        try:
-            _write_all(self._fd, written.data)
-        except OSError:
-            with contextlib.suppress(OSError):  # a torn record that stays is passed over by who reads
-                os.ftruncate(self._fd, size)
-            raise
-        written.size = os.fstat(self._fd).st_size
-        self._dirty = True
+        with self._writing:
+            self._store(written)
 
     def commit(self, written: Written, *, in_memory: bool) -> None:
         """What was stored counts from now on; `in_memory` says that `read` need not give it.
@@ -228,10 +217,27 @@ class Spool:
                 self.state.clean = True
                 self.save(self.snapshot())
         finally:
-            with self._fds:
+            with self._writing, self._fds:
                 for fd in (*self._retired, self._fd):
                     os.close(fd)
+                self._fd = -1  # a `store` that comes late fails, and writes into no one else's file
             self._lock.release()
+
+    def _store(self, written: Written) -> None:
+        if written.begins is not None:
+            written.header_bytes = write_header(self._path(written.begins), written.next_place)
+            with self._fds:
+                self._retired.append(self._fd)
+                self._fd = self._open(written.begins)
+        size = os.fstat(self._fd).st_size
+        try:
+            _write_all(self._fd, written.data)
+        except OSError:
+            with contextlib.suppress(OSError):  # a torn record that stays is passed over by who reads
+                os.ftruncate(self._fd, size)
+            raise
+        written.size = os.fstat(self._fd).st_size
+        self._dirty = True
 
     def _recover(self) -> None:
         """Counts what is there, and begins a new file behind it."""

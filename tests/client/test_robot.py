@@ -19,6 +19,7 @@ from datamanager.client import (
     AsyncReader,
     AsyncRobot,
     ClientClosed,
+    ClientError,
     ClientSettings,
     Reject,
     Robot,
@@ -245,6 +246,14 @@ async def test_what_is_left_of_other_sessions_is_sent_beside_and_removed(
     async with AsyncReader(server) as reader:
         info = await reader.session("robot", f"{session}-old").info()
         assert (info["status"], info["config"]) == ("ended", {"old": 1})
+
+
+async def test_a_defect_inside_is_told_to_who_logs_and_not_swallowed() -> None:
+    robot = AsyncRobot(NOWHERE, "robot", "broken", settings=QUICK)
+    await robot.start()
+    robot._sender.holder = None
+    robot.stream("x").log(1, {"x": 1})
+    await eventually(lambda: _raises(ClientError, lambda: robot.stream("x").log(2, {"x": 2})))
 
 
 async def test_waiting_for_room_lets_more_through_than_memory_holds(server: str, session: str) -> None:
