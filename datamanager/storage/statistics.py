@@ -2,16 +2,17 @@
 
 For each numeric or boolean channel, in the order of the block's schema, six numbers of 8 little-endian bytes:
 count of values that are neither missing nor NaN (int64), min, max, mean, first, last (float64). One block is a
-row of `[6, channels]`, so that the rows of many blocks decode as one array. Integers beyond 2^53 are rounded, outwards
-for min and max, so that a bound stays a bound.
+row of `[6, channels]`, so that the rows of many blocks decode as one array. Integers beyond 2^53 are rounded to the
+nearest float64.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["FIELDS", "is_numeric", "numeric_channels", "pack", "unpack"]
+__all__ = ["FIELDS", "is_numeric", "numeric_channels", "pack", "pack_columns", "unpack"]
 
 FIELDS = ("count", "min", "max", "mean", "first", "last")
 _WIDTH = len(FIELDS)
@@ -60,6 +61,12 @@ def _pack_gaps(values: Matrix, out: Matrix) -> bytes:
     out[5] = values[rows, values.shape[1] - 1 - there[:, ::-1].argmax(axis=1)]
     out[0].view(np.int64)[:] = counts
     return out.tobytes()
+
+
+def pack_columns(columns: Sequence[pa.Array]) -> bytes:
+    """The packed statistics of a block's channels; empty when none is numeric."""
+    numeric = [dense(column) for column in columns if is_numeric(column.type)]
+    return pack(np.stack(numeric)) if numeric else b""
 
 
 def dense(column: pa.Array) -> Matrix:

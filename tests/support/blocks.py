@@ -53,8 +53,8 @@ def block_of(messages: Sequence[Message], place: tuple[str, str, str], **more: A
         "size_bytes": 1,
         "generation": 1,
     }
-    names = "t_ns t_end_ns n schema schema_ipc channel_types data statistics".split()
-    return Block(**{name: getattr(built, name) for name in names}, **fields | more)
+    copied = "t_ns t_end_ns n schema schema_ipc channel_types data statistics".split()
+    return Block(**{name: getattr(built, name) for name in copied}, **fields | more)
 
 
 @dataclass
