@@ -63,7 +63,7 @@ def _demo(settings: Settings, args: argparse.Namespace, stop: Event) -> int:
     port = args.port or _free_port()
     url = f"http://127.0.0.1:{port}"
     session_id = new_session_id()
-    with _servers(port, args.data_dir) as up, httpx.Client(base_url=url, trust_env=False, timeout=60.0) as http:
+    with _servers(port, args.data_dir) as up, _client(url) as http:
         if not _ready(http, up, stop):
             return 0
         say(f"\n== {len(settings.robot_ids())} robots stream for {settings.duration_s:g} s\n")
@@ -78,6 +78,11 @@ def _demo(settings: Settings, args: argparse.Namespace, stop: Event) -> int:
             if up.poll() is not None:
                 raise Unavailable(f"the servers have ended (status {up.returncode})")
         return 0 if all(outcome.whole for outcome in outcomes) else 1
+
+
+def _client(url: str) -> httpx.Client:
+    """Follows redirects, which lead from the server to S3."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=60.0, follow_redirects=True)
 
 
 def _free_port() -> int:

@@ -68,7 +68,7 @@ class MadeDepth:
         for offset_ns, view in _views(self.rate, self.phase_s, self.seed, end_ns, _CAMERA_Z):
             rays = _camera_rays(self.rate.width, self.rate.height).turned(view.yaw)
             depth_m = cast(view, rays).along  # the rays are 1 long along the camera's axis
-            depth_m = depth_m + np.float32(0.0008) * depth_m**2 * noise.standard_normal(depth_m.shape, np.float32)
+            depth_m = depth_m + np.float32(0.0004) * depth_m**2 * noise.standard_normal(depth_m.shape, np.float32)
             seen = (depth_m > _DEPTH_MIN_M) & (depth_m < _DEPTH_MAX_M)
             depth_mm = np.where(seen, np.rint(depth_m * 1000), 0).astype(np.uint16)
             yield Frame(self.stream, offset_ns, depth_mm, "depth", _where(view) | {"unit": "mm"})
@@ -143,7 +143,9 @@ def _camera_rays(width: int, height: int) -> Rays:
     up = ((height - 1) / 2 - np.arange(height)) / focal
     y, z = np.meshgrid(left, up)
     cos, sin = np.cos(_PITCH), np.sin(_PITCH)
-    return Rays((cos + sin * z).astype(np.float32), y.astype(np.float32), (cos * z - sin).astype(np.float32))
+    x, z = cos + sin * z, cos * z - sin
+    half_angle = float(np.arctan2(np.abs(y), x).max())
+    return Rays(x.astype(np.float32), y.astype(np.float32), z.astype(np.float32), half_angle)
 
 
 @cache
@@ -154,7 +156,8 @@ def _lidar_rays(points: int) -> Rays:
         np.linspace(0, 2 * np.pi, max(1, points // rings), endpoint=False), np.linspace(_LIDAR_DOWN, _LIDAR_UP, rings)
     )
     x, y, z = np.cos(up) * np.cos(angle), np.cos(up) * np.sin(angle), np.sin(up)
-    return Rays(*(axis.ravel().astype(np.float32) for axis in (x, y, z)))
+    x, y, z = (axis.ravel().astype(np.float32) for axis in (x, y, z))
+    return Rays(x, y, z)
 
 
 def _views(

@@ -103,7 +103,7 @@ class SimulatedRobot:
 
     def close(self) -> None:
         """Says bye and waits for the last ack; closing twice is no error."""
-        self._robot.close(timeout_s=_CLOSE_TIMEOUT_S)
+        self._robot.close(timeout_s=_CLOSE_TIMEOUT_S if self._robot.stats.connected or self.tally.streams else 0.0)
 
     def _log(self, start_ns: int, event: Event) -> None:
         stream, t_ns = self._robot.stream(event.stream), start_ns + event.offset_ns

@@ -3,6 +3,7 @@
 Room frame: metres, z up, the origin in the middle of the floor.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,12 @@ __all__ = ["Hits", "Rays", "View", "cast", "colours"]
 Floats = npt.NDArray[np.float32]
 
 _HALF_X, _HALF_Y, _HEIGHT = 6.0, 4.0, 2.8
-_PILLARS = ((0.0, 2.9, 0.3), (0.0, -2.9, 0.3), (5.0, 0.0, 0.25), (-5.0, 0.0, 0.25), (2.1, 0.0, 0.16))  # x, y, radius
+_PILLARS = (  # x, y, radius
+    *((0.0, y, 0.3) for y in (-2.9, 2.9)),
+    *((x, y, 0.2) for x in (-3.2, 3.2) for y in (-3.1, 3.1)),
+    *((x, 0.0, 0.25) for x in (-5.0, 5.0)),
+    *((x, 0.0, 0.16) for x in (-2.1, 2.1)),
+)
 _PILLAR_HEIGHT = 1.3
 _BALL_RADIUS = 0.35
 _FLOOR, _CEILING, _WALL_X, _WALL_Y, _PILLAR, _BALL = range(6)
@@ -35,16 +41,21 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Rays:
-    """Directions in the sensor's frame (x ahead, y left, z up), each of the same shape; of any length but 0."""
+    """Directions in the sensor's frame (x ahead, y left, z up), each of the same shape; of any length but 0.
+
+    Attributes:
+        half_angle: no ray looks further to the left or right of ahead, in rad.
+    """
 
     x: Floats
     y: Floats
     z: Floats
+    half_angle: float = math.pi
 
     def turned(self, yaw: float) -> "Rays":
         """The directions in the frame of the room."""
         cos, sin = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
-        return Rays(cos * self.x - sin * self.y, sin * self.x + cos * self.y, self.z)
+        return Rays(cos * self.x - sin * self.y, sin * self.x + cos * self.y, self.z, self.half_angle)
 
 
 @dataclass(slots=True)
@@ -101,6 +112,8 @@ def _ball_at(t_s: float) -> tuple[float, float, float]:
 
 def _pillar(view: View, rays: Rays, hits: Hits, x: float, y: float, radius: float) -> None:
     """An upright cylinder: a circle to a ray seen from above."""
+    if not _in_sight(view, rays, x, y, radius):
+        return
     dx, dy = np.float32(x - view.x), np.float32(y - view.y)
     flat = rays.x * rays.x + rays.y * rays.y
     ahead = rays.x * dx + rays.y * dy
@@ -113,12 +126,22 @@ def _pillar(view: View, rays: Rays, hits: Hits, x: float, y: float, radius: floa
 
 def _ball(view: View, rays: Rays, hits: Hits) -> None:
     x, y, z = _ball_at(view.t_s)
+    if not _in_sight(view, rays, x, y, _BALL_RADIUS):
+        return
     dx, dy, dz = np.float32(x - view.x), np.float32(y - view.y), np.float32(z - view.z)
     ahead = rays.x * dx + rays.y * dy + rays.z * dz
     square = rays.x * rays.x + rays.y * rays.y + rays.z * rays.z
     inside = ahead * ahead - square * np.float32(dx * dx + dy * dy + dz * dz - _BALL_RADIUS**2)
     near = np.flatnonzero((inside > 0) & (ahead > 0))
     _nearer(hits, near, (ahead.flat[near] - np.sqrt(inside.flat[near])) / square.flat[near], _BALL)
+
+
+def _in_sight(view: View, rays: Rays, x: float, y: float, radius: float) -> bool:
+    """Whether any ray can meet a circle, as seen from above."""
+    away = math.hypot(x - view.x, y - view.y)
+    turn = math.atan2(y - view.y, x - view.x) - view.yaw
+    turn = abs(math.remainder(turn, 2 * math.pi))
+    return away <= radius or turn - math.asin(radius / away) <= rays.half_angle
 
 
 def _nearer(hits: Hits, index: npt.NDArray[np.intp], along: Floats, surface: int) -> None:

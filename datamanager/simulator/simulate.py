@@ -88,29 +88,38 @@ def _stream(robots: Sequence[SimulatedRobot], settings: Settings, say: Say, stop
     start_ns = time.time_ns()
     end_ns = round(settings.duration_s * 1e9) or _ENDLESS_NS
     how_long = f"for {settings.duration_s:g} s" if settings.duration_s else "until Ctrl-C"
+    end = Event()
     with ThreadPoolExecutor(len(robots), "robot") as pool:
-        running = {pool.submit(robot.run, start_ns, end_ns, stop): robot for robot in robots}
+        running = {pool.submit(robot.run, start_ns, end_ns, end): robot for robot in robots}
         for robot in robots:
             say(f"{robot.robot_id}: streaming started, {len(robot.sources)} streams {how_long}")
         try:
-            _watch(running, settings.report_s, say)
+            for lines in _watched(running, settings.report_s):
+                for line in lines:
+                    say(line)
+                if stop.is_set():
+                    end.set()
         finally:
-            stop.set()  # one that failed ends the others
+            end.set()  # one that failed ends the others
     return [future.result() for future in running]
 
 
-def _watch(running: dict["Future[Outcome]", SimulatedRobot], report_s: float, say: Say) -> None:
-    """Says how it goes until all have ended, or one failed."""
+def _watched(running: dict["Future[Outcome]", SimulatedRobot], report_s: float) -> Iterator[list[str]]:
+    """Looks now and then, and gives the lines that tell how it goes, until all have ended.
+
+    Raises:
+        Exception: what one of them failed by.
+    """
     progress = {future: Progress() for future in running}
     next_s = time.monotonic() + report_s
     waiting = set(running)
     while waiting:
         done, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
-        for future in done:
-            say(f"{running[future].robot_id}: {complete_line(future.result())}")
-        if waiting and time.monotonic() >= next_s:
+        lines = [f"{running[future].robot_id}: {complete_line(future.result())}" for future in done]
+        if time.monotonic() >= next_s:
             next_s += report_s
             for future, robot in running.items():
                 if future in waiting:
                     said = progress[future].text(robot.tally, robot.stats, robot.worst_late_s())
-                    say(f"{robot.robot_id}: {said}")
+                    lines.append(f"{robot.robot_id}: {said}")
+        yield lines

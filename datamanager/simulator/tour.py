@@ -81,12 +81,13 @@ class Tour:
         return items
 
     def _timeline(self, streams: Sequence[Mapping[str, Any]]) -> None:
+        """How many there are in each sixtieth of the session."""
         found = self._json(f"{self._path}/timeline?bins={_BINS}")["streams"]
         width = max(map(len, found))
         frames = [stream["stream"] for stream in streams if stream["kind"] in ("images", "log")]
         for name in ["pose", *frames]:
             if name in found:
-                self._say(f"  {name.ljust(width)}  {sparkline(found[name])}  {max(found[name])} at most")
+                self._say(f"  {name.ljust(width)}  {sparkline(found[name])}  {max(found[name])} in the fullest")
         self._say("")
 
     def _range(self) -> None:
@@ -100,10 +101,11 @@ class Tour:
             )
         ]
         self._table("from_s to_s count min(force.z) mean(force.z) max(force.z)", rows)
+        address = f"{self._path}/range?stream=joint_states&format=arrow"
         started_s = time.monotonic()
-        whole = self._get(f"{self._path}/range?stream=joint_states&format=arrow")
+        whole = self._get(address)
         took_ms = (time.monotonic() - started_s) * 1000
-        self._say(f"  all of it as Arrow: {amount(len(whole.content))} in {took_ms:.0f} ms\n")
+        self._say(f"GET {address}\n  every sample, as Arrow: {amount(len(whole.content))} in {took_ms:.0f} ms\n")
 
     def _frames(self, streams: set[str]) -> None:
         """One frame of each sort, from the middle of the session."""
