@@ -1,0 +1,29 @@
+"""The README's Python runs as it stands."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_what_the_readme_sends_is_what_the_readme_reads(
+    server: str,
+    worker: None,  # noqa: ARG001 - makes thumbnails
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 48), "teal").save("frame.jpg")
+    space: dict[str, Any] = {"times_ns": 1_700_000_000_000_000_000 + np.arange(100)}
+    sending, reading = [block for block in BLOCKS if "datamanager.client" in block]
+    for block in (sending, reading):
+        exec(block.replace("http://127.0.0.1:8080", server), space)  # noqa: S102 - our own page
+    assert space["samples"]["max(position.x)"].max() == 1.0
+    assert space["table"].num_rows == 101
+    assert space["thumbnail"][:2] == b"\xff\xd8"
