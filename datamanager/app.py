@@ -19,6 +19,7 @@ from datamanager.clock import SystemClock
 from datamanager.config import Config, load_config
 from datamanager.errors import Unavailable
 from datamanager.ingest.commit import Stores
+from datamanager.ingest.floors import FloorKeeper
 from datamanager.ingest.newest import Newest
 from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
@@ -32,6 +33,8 @@ from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
 from datamanager.storage.dead_letters import DeadLetters
+from datamanager.storage.floors import Floors
+from datamanager.storage.job_feed import open_job_feed
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.ledgers import Ledgers
@@ -141,7 +144,10 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         Flattener(max_channels=config.ingest.max_channels, max_depth=config.ingest.max_depth),
         Newest(LatestSamples(redis), clock),
     )
-    ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, clock)
+    feed = await stack.enter_async_context(open_job_feed(jobs))
+    ingest = Ingest(
+        config.ingest, stores, streams, letters, s3, watchers, FloorKeeper(Floors(mongo), feed, clock), clock
+    )
     owners = Owners(redis)
     parts = playback_parts(
         config,

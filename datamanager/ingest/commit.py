@@ -43,6 +43,9 @@ class Account(LedgerKeeper, Protocol):
     async def prepare(self, items: list["CommitItem"]) -> None:
         """Makes durable what must be there before these items are: schemas and channels."""
 
+    async def stand(self, blocks: list[Block]) -> None:
+        """Sees to it that the statistics of blocks may be written, in which generation is theirs then."""
+
 
 @dataclass(slots=True, eq=False)
 class CommitItem:
@@ -129,9 +132,10 @@ class Committer:
         good = [item for item in group if id(item) not in lost]
         for item in good:
             item.account.written(item)
-        with_statistics = [i.block for i in good if i.block is not None]
         await asyncio.gather(
-            self._write_statistics(with_statistics),
+            self._write_statistics(
+                {i.block.id: i.account for i in good if i.block}, [i.block for i in good if i.block]
+            ),
             self._keep(accounts),
         )
         METRICS.commit_s.labels("mongodb").observe(self._clock.monotonic_s() - began)
@@ -183,13 +187,15 @@ class Committer:
                 continue
             return
 
-    async def _write_statistics(self, blocks: list[Block]) -> None:
+    async def _write_statistics(self, accounts: dict[str, Account], blocks: list[Block]) -> None:
         pause_s = 0.05
         unsure = False
         while blocks:
             try:
                 if unsure:
                     blocks = await self._stores.telemetry.missing(blocks, statistics=True)
+                for account in {accounts[b.id] for b in blocks}:
+                    await account.stand([b for b in blocks if accounts[b.id] is account])
                 if blocks:
                     await self._stores.telemetry.insert_statistics(blocks)
             except BulkFailure as failure:

@@ -1,15 +1,12 @@
 """Makes again the statistics of blocks whose writer died between the block and its statistics."""
 
-import numpy as np
-import pyarrow as pa
-
 from datamanager.ingest.session import SessionState
 from datamanager.observability import get_logger
 from datamanager.storage.blocks import SYSTEM_COLUMNS, decode_batch
-from datamanager.storage.statistics import dense, is_numeric, pack
+from datamanager.storage.statistics import pack_columns
 from datamanager.storage.telemetry import BlockHeader, Telemetry, statistics_document_of
 
-__all__ = ["mend_statistics", "pack_batch"]
+__all__ = ["mend_statistics"]
 
 _log = get_logger(__name__)
 
@@ -37,13 +34,11 @@ async def mend_statistics(
         block = await telemetry.block_of(header, session.robot_id, session.session_id)
         if block is not None:
             batch = decode_batch(block["data"], session.schema(header.stream, header.schema))
-            made.append(statistics_document_of(block, pack_batch(batch)))
+            made.append(statistics_document_of(block, pack_columns(batch.columns[SYSTEM_COLUMNS:])))
     if made:
         _log.info("statistics made again after a crash", session=session.id, blocks=len(made))
-        await telemetry.insert_statistics_documents(made)
-
-
-def pack_batch(batch: pa.RecordBatch) -> bytes:
-    """The packed statistics of a stored block; empty when it has no numeric channel."""
-    columns = [dense(c) for c in batch.columns[SYSTEM_COLUMNS:] if is_numeric(c.type)]
-    return pack(np.stack(columns)) if columns else b""
+        await session.floor.stand()
+        with session.floor.held() as generation:  # that of the block may be rolled up already
+            for document in made:
+                document["m"] = document["m"] | {"generation": max(document["m"]["generation"], generation)}
+            await telemetry.insert_statistics_documents(made)

@@ -14,6 +14,7 @@ from datamanager.ingest.session import SessionState
 from datamanager.ingest.stream import StreamWriter
 from datamanager.ingest.tally import Entry, Tally
 from datamanager.observability import get_logger
+from datamanager.storage.blocks import Block
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.ledgers import LedgerChange
 
@@ -129,7 +130,7 @@ class Producer:
         self._kept_folds = -1
         generations = [h.generation for h in reading.headers] + [r["generation"] for r in reading.records]
         self._generation = max(self._generation, self._tally.before, *generations, 0)
-        self._generation_items = _GENERATION_ITEMS  # what comes next opens one of its own
+        self.close_generation()
         for totals in self._tally.totals.values():
             if totals.first_t_ns is not None and totals.last_t_ns is not None:
                 self.session.widen(totals.first_t_ns, totals.last_t_ns)
@@ -167,6 +168,17 @@ class Producer:
 
     # What a commit asks of its account.
 
+    def held_generation(self) -> int | None:
+        """The oldest generation that it may still write into; None when it would open a new one."""
+        if self.session.clock.now_ns() // 1_000_000_000 - self._generation >= _GENERATION_S:
+            self.close_generation()
+        is_open = self._generation_items < _GENERATION_ITEMS and self._generation_bytes < _GENERATION_BYTES
+        return min([*self._in_flight, *([self._generation] if is_open else [])], default=None)
+
+    def close_generation(self) -> None:
+        """What comes next opens a generation of its own."""
+        self._generation_items = _GENERATION_ITEMS
+
     def begin(self, item: CommitItem) -> None:
         """Gives an item its generation, opening a new one when the present one is old or large."""
         now_s = self.session.clock.now_ns() // 1_000_000_000
@@ -174,15 +186,17 @@ class Producer:
             now_s - self._generation >= _GENERATION_S
             or self._generation_bytes >= _GENERATION_BYTES
             or self._generation_items >= _GENERATION_ITEMS
+            or self._generation < self.session.floor.value
         ):
-            # Never before what is folded, however the clock went: the ledger is read from there on.
-            self._generation = max(now_s, self._generation + 1)
+            # Never before what is folded or rolled up, however the clock went: ledgers are read from there on.
+            self._generation = max(now_s, self._generation + 1, self.session.floor.value)
             self._generation_bytes = self._generation_items = 0
         self._generation_bytes += item.size_bytes
         self._generation_items += 1 if item.block is None else len(item.block.seqs)
         self._in_flight[self._generation] += 1
         if item.block is not None:
             item.block.generation = self._generation
+            self.session.floor.give(self._generation)
         else:
             item.document["generation"] = self._generation
 
@@ -236,8 +250,15 @@ class Producer:
         """The session's span is in the database."""
         self.session.span_kept(span)
 
+    async def stand(self, blocks: list[Block]) -> None:
+        """Gives the statistics of blocks a generation in which they may be written now, however long that has taken."""
+        await self.session.floor.stand()
+        for block in blocks:
+            block.statistics_generation = max(block.generation, self.session.floor.entered)
+
     async def prepare(self, items: list[CommitItem]) -> None:
         """Makes the schemas and channels of blocks durable before the blocks are."""
+        await self.session.floor.stand()
         for item in items:
             if item.block is not None:
                 await self.session.describe(item.block)

@@ -7,7 +7,9 @@ from weakref import WeakValueDictionary
 
 from datamanager.clock import Clock
 from datamanager.config import IngestConfig
+from datamanager.errors import MongoUnavailable
 from datamanager.ingest.commit import Stores
+from datamanager.ingest.floors import Floor, FloorKeeper
 from datamanager.ingest.keep import keep_ledgers
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.sealer import Sealer
@@ -26,13 +28,21 @@ class Registry:
     """Sessions and producers by name. Run `run` as a task."""
 
     def __init__(
-        self, config: IngestConfig, stores: Stores, streams: Streams, letters: DeadLetters, sealer: Sealer, clock: Clock
+        self,
+        config: IngestConfig,
+        stores: Stores,
+        streams: Streams,
+        letters: DeadLetters,
+        sealer: Sealer,
+        floors: FloorKeeper,
+        clock: Clock,
     ) -> None:
         self._config = config
         self._stores = stores
         self._streams = streams
         self._letters = letters
         self._sealer = sealer
+        self._floors = floors
         self._clock = clock
         self._sessions: dict[str, SessionState] = {}
         self._producers: dict[tuple[str, str], Producer] = {}
@@ -47,6 +57,19 @@ class Registry:
             for producer in list(self._producers.values()):
                 self._sealer.seal_due(producer, due_s)
             self._forget_idle()
+
+    async def keep_floors(self) -> None:
+        """Tells rollups what is complete, until cancelled."""
+        await self._floors.run(self._writers)
+
+    def _writers(self) -> dict[Floor, list[Producer] | None]:
+        found: dict[SessionState, list[Producer]] = {session: [] for session in self._sessions.values()}
+        for producer in self._producers.values():
+            found.setdefault(producer.session, []).append(producer)
+        return {
+            session.floor: None if session.ended and all(p.settled for p in producers) else producers
+            for session, producers in found.items()
+        }
 
     def _forget_idle(self) -> None:
         old_s = self._clock.monotonic_s() - _IDLE_S
@@ -88,6 +111,7 @@ class Registry:
                 self._producers[session.id, producer] = found
             session.users += 1
         try:
+            await session.floor.stand()
             async with found.lock:
                 if reload or not found.loaded:
                     await self._load(found, uuid4().hex if reload else None)
@@ -116,7 +140,14 @@ class Registry:
             document = await self._stores.sessions.open(robot_id, session_id, self._clock.now_ns(), fresh=fresh)
             if session is None:
                 streams = await self._streams.all_of(robot_id, session_id)
-                session = SessionState(document, streams, self._streams, self._config, self._clock)
+                session = SessionState(
+                    document,
+                    streams,
+                    self._streams,
+                    self._config,
+                    self._clock,
+                    self._floors.floor(robot_id, session_id),
+                )
                 self._sessions[session.id] = session
             session.ended = False
         return session
@@ -129,6 +160,7 @@ class Registry:
     async def end(self, producer: Producer) -> None:
         """Ends the session: all that came is made durable, then it is marked."""
         await self.drain(producer)
+        producer.close_generation()
         producer.session.ended = True
         session = producer.session
         await self._stores.sessions.end(session.robot_id, session.session_id, self._clock.now_ns())
@@ -147,3 +179,8 @@ class Registry:
                     await self.drain(producer)
         except TimeoutError:
             _log.warning("stopping with messages that are not durable and not acked")
+        try:
+            async with asyncio.timeout(1):
+                await self._floors.leave_all()
+        except (MongoUnavailable, TimeoutError) as error:
+            _log.warning("rollups wait until this process counts as dead", error=repr(error))

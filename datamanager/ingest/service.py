@@ -7,6 +7,7 @@ from datamanager.clock import Clock
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.commit import Committer, Stores
+from datamanager.ingest.floors import FloorKeeper
 from datamanager.ingest.letters import LetterBox
 from datamanager.ingest.originals import Originals
 from datamanager.ingest.producer import Producer
@@ -41,6 +42,7 @@ class Ingest:
         letters: DeadLetters,
         s3: S3,
         watchers: Watchers,
+        floors: FloorKeeper,
         clock: Clock,
     ) -> None:
         self.config = config
@@ -53,7 +55,7 @@ class Ingest:
         self._records = RecordIntake(config, self._committer, self._originals, watchers, clock)
         self._letter_box = LetterBox(letters, clock, config.dead_letter_bytes)
         self.sealer = Sealer(self._committer, watchers, clock)
-        self.registry = Registry(config, stores, streams, letters, self.sealer, clock)
+        self.registry = Registry(config, stores, streams, letters, self.sealer, floors, clock)
 
     async def run(self) -> None:
         """Writes what comes in until cancelled."""
@@ -62,6 +64,7 @@ class Ingest:
             group.create_task(self._originals.run())
             group.create_task(self._letter_box.run())
             group.create_task(self.registry.run())
+            group.create_task(self.registry.keep_floors())
 
     # Taking in.
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from datamanager.clock import Clock
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
+from datamanager.ingest.floors import Floor
 from datamanager.kinds.time_series.types import widen
 from datamanager.storage.blocks import Block
 from datamanager.storage.mongo import Document
@@ -23,15 +24,23 @@ class SessionState:
 
     Attributes:
         kinds: stream name to its one kind.
+        floor: below which generation this process writes into it no more.
     """
 
     def __init__(
-        self, document: Document, streams: list[Document], store: Streams, config: IngestConfig, clock: Clock
+        self,
+        document: Document,
+        streams: list[Document],
+        store: Streams,
+        config: IngestConfig,
+        clock: Clock,
+        floor: Floor,
     ) -> None:
         self.id: str = document["_id"]
         self.robot_id: str = document["robot_id"]
         self.session_id: str = document["session_id"]
         self.clock = clock
+        self.floor = floor
         self.kinds: dict[str, str] = {s["stream"]: s["kind"] for s in streams}
         self.ended = False
         self.users = 0

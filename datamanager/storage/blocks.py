@@ -33,6 +33,7 @@ class Block:
         schema: its Arrow schema's hash.
         statistics: the packed statistics of its numeric channels (see `storage.statistics`).
         generation: when the writer opened its present generation, Unix seconds.
+        statistics_generation: that of its statistics, where they came so late that it had to be another; else 0.
         id: no other block has it, so that one that was written twice is known.
     """
 
@@ -54,6 +55,7 @@ class Block:
     data: bytes
     statistics: bytes
     generation: int = 0
+    statistics_generation: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: os.urandom(8).hex())
 

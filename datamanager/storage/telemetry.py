@@ -28,6 +28,8 @@ _HEADER = dict.fromkeys(
 
 
 _INDEX_FIELDS = "m.generation block t_ns t_end_ns n producer seq_first seq_last seqs auto".split()
+_LISTED_FIELDS = {"_id": 0, **dict.fromkeys(_INDEX_FIELDS, 1)}
+_PACKED_FIELDS = _LISTED_FIELDS | {"v": 1, "schema": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Telemetry:
             query = {
                 "m.robot_id": place[0],
                 "m.session_id": place[1],
-                "m.generation": {"$in": sorted({b.generation for b in mine})},
+                "m.generation": {"$in": sorted({g for b in mine for g in (b.generation, b.statistics_generation)})},
                 "block": {"$in": [b.id for b in mine]},
             }
             with translated():
@@ -133,13 +135,48 @@ class Telemetry:
             return await self._blocks.find(query, fields, batch_size=10_000).to_list()
 
     async def statistics(
-        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, packed: bool
+        self,
+        robot_id: str,
+        session_id: str,
+        stream: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        packed: bool,
+        since_generation: int | None = None,
+        before_generation: int | None = None,
     ) -> list[Document]:
-        """The statistics of the blocks that begin in `[start_ns, end_ns)`, in no order; `packed` ones with `v`."""
+        """The statistics of the blocks that begin in `[start_ns, end_ns)`, in no order; `packed` ones with `v`.
+
+        With `since_generation` only those of that generation or later, with `before_generation` of earlier ones.
+        """
         query = _window(robot_id, session_id, stream, start_ns, end_ns)
-        fields = {"_id": 0, **dict.fromkeys(_INDEX_FIELDS, 1), **({"v": 1, "schema": 1} if packed else {})}
+        generations = {"$gte": since_generation, "$lt": before_generation}
+        if bounds := {name: bound for name, bound in generations.items() if bound is not None}:
+            query["m.generation"] = bounds
+        fields = _PACKED_FIELDS if packed else _LISTED_FIELDS
         with translated():
             return await self._statistics.find(query, fields, batch_size=10_000).to_list()
+
+    async def generations(
+        self, robot_id: str, session_id: str, stream: str, *, since: int, before: int
+    ) -> list[tuple[int, int]]:
+        """The generations in `[since, before)`, ascending, and how many blocks of the stream have statistics in each."""
+        stages = [
+            {"$match": _written(robot_id, session_id, stream, since, before)},
+            {"$group": {"_id": "$m.generation", "blocks": {"$sum": 1}}},
+            {"$sort": {"_id": 1}},
+        ]
+        with translated():
+            return [(d["_id"], d["blocks"]) async for d in await self._statistics.aggregate(stages)]
+
+    async def statistics_written(
+        self, robot_id: str, session_id: str, stream: str, *, since: int, before: int
+    ) -> list[Document]:
+        """The packed statistics of a stream of the generations `[since, before)`, in no order."""
+        query = _written(robot_id, session_id, stream, since, before)
+        with translated():
+            return await self._statistics.find(query, _PACKED_FIELDS, batch_size=10_000).to_list()
 
     async def block_of(self, header: BlockHeader, robot_id: str, session_id: str) -> Document | None:
         """One block, whole, by its header."""
@@ -192,6 +229,15 @@ def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: 
     }
 
 
+def _written(robot_id: str, session_id: str, stream: str, since: int, before: int) -> Document:
+    return {
+        "m.robot_id": robot_id,
+        "m.session_id": session_id,
+        "m.stream": stream,
+        "m.generation": {"$gte": since, "$lt": before},
+    }
+
+
 def _meta(block: Block) -> dict[str, Any]:
     return {
         "robot_id": block.robot_id,
@@ -228,7 +274,7 @@ def _block_document(block: Block) -> Document:
 def _statistics_document(block: Block) -> Document:
     document = {
         "t": as_date(block.t_ns),
-        "m": _meta(block),
+        "m": _meta(block) | {"generation": max(block.generation, block.statistics_generation)},
         "block": block.id,
         "t_ns": block.t_ns,
         "t_end_ns": block.t_end_ns,

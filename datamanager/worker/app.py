@@ -13,22 +13,29 @@ from datamanager.clock import Clock, SystemClock
 from datamanager.config import Config, load_config
 from datamanager.kinds.images.info import ImageLimits
 from datamanager.observability import configure_logging, get_logger
+from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
+from datamanager.storage.lod import Lod
 from datamanager.storage.mongo import Mongo, open_mongo
 from datamanager.storage.redis import Redis, open_redis
+from datamanager.storage.rollup import ROLLUP_JOB, Rollup
 from datamanager.storage.s3 import S3, open_s3
+from datamanager.storage.sessions import Streams
+from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tiers import TIERS_JOB, FrameTiers
-from datamanager.worker.handlers import Handlers
+from datamanager.worker.handlers import Handlers, each
 from datamanager.worker.make_tiers import MakeTiers
 from datamanager.worker.outage import outlast
 from datamanager.worker.pool import ProcessPool
+from datamanager.worker.rollups import Rollups
 from datamanager.worker.runner import Runner
 from datamanager.worker.sweep import Sweep
 
 __all__ = ["add_arguments", "run", "work"]
 
 _log = get_logger(__name__)
+_ROLLUP_TIMEOUT_S = 600.0  # what a job that takes longer has done stays done
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +105,7 @@ async def _put_together(
                 queue,
                 runner,
                 frames,
+                Floors(mongo),
                 clock,
                 interval_s=worker.sweep_interval_s,
                 job_timeout_s=worker.job_timeout_s,
@@ -107,6 +115,9 @@ async def _put_together(
 
 def _handlers(config: Config, clock: Clock, mongo: Mongo, s3: S3, frames: FrameTiers, pool: ProcessPool) -> Handlers:
     limits = ImageLimits(max_pixels=config.ingest.image_max_pixels, max_points=config.ingest.cloud_max_points)
+    telemetry, streams = Telemetry(mongo), Streams(mongo)
+    rollups = Rollups(Floors(mongo), streams, Rollup(telemetry, streams, Lod(mongo)), clock)
     return {
         TIERS_JOB: MakeTiers(s3, frames, Thumbnails(mongo, clock), pool, limits),
+        ROLLUP_JOB: each(rollups, timeout_s=_ROLLUP_TIMEOUT_S),
     }

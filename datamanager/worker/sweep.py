@@ -1,11 +1,13 @@
-"""Finds work that has got lost: delayed jobs that are due, jobs whose worker died, frames whose job Redis lost."""
+"""Finds work that has got lost: delayed jobs that are due, jobs whose worker died, frames and sessions whose job Redis lost."""
 
 import asyncio
 
 from datamanager.clock import Clock
 from datamanager.errors import ProcessDied, Unavailable
 from datamanager.observability import get_logger
+from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
+from datamanager.storage.rollup import rollup_job
 from datamanager.storage.tiers import FrameTiers, tiers_job
 from datamanager.worker.outage import Outage, wait_unless
 from datamanager.worker.runner import Runner
@@ -16,6 +18,7 @@ _PROMOTE_S = 0.5  # how exactly a delayed job comes when it is due
 _ENOUGH_WAITING = 1000  # with so much to do, what got lost can wait: looking for it would find what is only late
 _MOST_FOUND = 10_000  # of one sweep
 _CONSUMER_IDLE_S = 3600.0
+_ROLLUP_S = 300.0  # a session that is being recorded is rolled up so often: reading so many new blocks costs little
 
 _log = get_logger(__name__)
 
@@ -27,6 +30,7 @@ class Sweep:
         queue: where lost jobs go.
         runner: settles jobs whose worker died.
         frames: tells which frames wait for tiers.
+        floors: tells which sessions have something to roll up.
         clock: tells when the next sweep is due.
         interval_s: seconds between two sweeps, and how long a frame waits before its job counts as lost.
         job_timeout_s: a job not renewed for this long has lost its worker.
@@ -37,6 +41,7 @@ class Sweep:
         queue: JobQueue,
         runner: Runner,
         frames: FrameTiers,
+        floors: Floors,
         clock: Clock,
         *,
         interval_s: float,
@@ -45,6 +50,7 @@ class Sweep:
         self._queue = queue
         self._runner = runner
         self._frames = frames
+        self._floors = floors
         self._clock = clock
         self._interval_s = interval_s
         self._job_timeout_s = job_timeout_s
@@ -86,6 +92,8 @@ class Sweep:
         depth = await self._queue.depth()
         if sum(count for name, count in depth.items() if name != "dead") >= _ENOUGH_WAITING:
             return
+        due = [rollup_job(*place) async for place in self._floors.due(_ROLLUP_S, _MOST_FOUND)]
+        await self._queue.enqueue(due)
         found = 0
         async for frame_ids in self._frames.pending(self._interval_s):
             found += await self._queue.enqueue([tiers_job(frame_id, priority="low") for frame_id in frame_ids])
