@@ -85,9 +85,13 @@ class PlainSender:
 
     Attributes:
         breaches: acks that went back or covered what was never sent.
+        moves: how often it connected.
+
+    Args:
+        stay_s: after so long it connects to the next of `urls`, leaving the old connection open for a while.
     """
 
-    def __init__(self, urls: list[str], session: str, producer: str = "plain", *, pause_s: float = 0.02) -> None:
+    def __init__(self, urls: list[str], session: str, *, stay_s: float = float("inf")) -> None:
         self.urls = urls
         self.sent = Sent(session)
         self.breaches: list[str] = []
@@ -95,10 +99,11 @@ class PlainSender:
         self.held: dict[tuple[str, int], dict[str, Any]] = {}
         self.acked: dict[str, int] = {}
         self.next: dict[str, int] = {}
-        self._producer = producer
-        self._pause_s = pause_s
+        self.moves = 0
+        self._stay_s = stay_s
+        self._left: list[websockets.ClientConnection] = []
         self._stop = asyncio.Event()
-        self._at = 0
+        self._number = 0
 
     def stop(self) -> None:
         """Ends the load."""
@@ -106,28 +111,37 @@ class PlainSender:
 
     async def run(self) -> None:
         """Sends until `stop`, then until all is acked."""
-        number = 0
         while not self._stop.is_set() or self.held:
             with contextlib.suppress(*GONE):
-                async with await self._connect() as ws:
-                    listening = asyncio.create_task(self._listen(ws))
-                    try:
-                        for message in list(self.held.values()):
-                            await ws.send(_ENCODER.encode(message | {"redelivery": True}))
-                        while not listening.done() and (not self._stop.is_set() or self.held):
-                            if not self._stop.is_set() and len(self.held) < 2000:
-                                number += 1
-                                for message in self._messages(number):
-                                    await ws.send(_ENCODER.encode(message))
-                            await asyncio.sleep(self._pause_s)
-                    finally:
-                        listening.cancel()
-                        await asyncio.wait({listening})
-            await asyncio.sleep(0.1)
+                ws = await self._connect()
+                listening = asyncio.create_task(self._listen(ws))
+                try:
+                    await self._speak(ws, listening)
+                finally:
+                    listening.cancel()
+                    await asyncio.wait({listening})
+                    self._left.append(ws)
+            for old in self._left[:-1]:
+                await old.close()
+            del self._left[:-1]
+            await asyncio.sleep(0.1 if self._stay_s > 1000 else 0)
+        for old in self._left:
+            await old.close()
+
+    async def _speak(self, ws: websockets.ClientConnection, listening: asyncio.Task[None]) -> None:
+        for message in list(self.held.values()):
+            await ws.send(_ENCODER.encode(message | {"redelivery": True}))
+        until_s = time.monotonic() + self._stay_s
+        while not listening.done() and time.monotonic() < until_s and (not self._stop.is_set() or self.held):
+            if not self._stop.is_set() and len(self.held) < 2000:
+                self._number += 1
+                for message in self._messages(self._number):
+                    await ws.send(_ENCODER.encode(message))
+            await asyncio.sleep(0.02)
 
     async def _connect(self) -> websockets.ClientConnection:
-        self._at += 1
-        url = self.urls[self._at % len(self.urls)]
+        self.moves += 1
+        url = self.urls[self.moves % len(self.urls)]
         ws = await websockets.connect(
             f"ws{url[4:]}/api/v1/ingest",
             max_size=None,
@@ -136,7 +150,7 @@ class PlainSender:
             open_timeout=10,
             close_timeout=0.1,
         )
-        hello = {"type": "hello", "robot_id": "kills", "session_id": self.sent.session, "producer": self._producer}
+        hello = {"type": "hello", "robot_id": "kills", "session_id": self.sent.session, "producer": "plain"}
         await ws.send(_ENCODER.encode(hello))
         said = msgspec.msgpack.decode(await asyncio.wait_for(ws.recv(), 20))
         self._learn(said["acked"], welcome=True)
