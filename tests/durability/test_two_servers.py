@@ -66,9 +66,7 @@ async def test_the_older_socket_is_closed_and_acks_nothing_any_more(two: list[Re
         assert await _next(older) == {"type": "ack", "acked": {"s": 0}}
         async with _hello(two[1].url) as newer:
             with pytest.raises(websockets.ConnectionClosed) as closed:
-                for seq in range(1, 100):
-                    await older.send(_sample(seq))
-                    await asyncio.sleep(0.1)
+                await _send_on(older)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4001
             with pytest.raises(websockets.ConnectionClosed):
@@ -89,13 +87,19 @@ class _hello:  # noqa: N801  # reads as a verb
         assert (await _next(ws))["type"] == "welcome"
         return ws
 
-    async def __aexit__(self, *why: Any) -> None:
-        await self._connecting.__aexit__(*why)
+    async def __aexit__(self, *why: object) -> None:
+        await self._connecting.__aexit__(*why)  # type: ignore[arg-type]  # as they came
 
 
 def _sample(seq: int, *, redelivery: bool = False) -> bytes:
     message = {"data_type": "time_series", "stream": "s", "seq": seq, "t_ns": seq, "payload": {"id": seq}}
     return _ENCODER.encode(message | {"redelivery": redelivery})
+
+
+async def _send_on(ws: websockets.ClientConnection) -> None:
+    for seq in range(1, 100):
+        await ws.send(_sample(seq))
+        await asyncio.sleep(0.1)
 
 
 async def _next(ws: websockets.ClientConnection) -> dict[str, Any]:
