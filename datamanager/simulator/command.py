@@ -66,7 +66,7 @@ def stopped_by_signals() -> Iterator[Event]:
     def on_signal(number: int, _frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        say(f"stopping ({signal.Signals(number).name}): sending what is left")
+        say(f"stopping ({signal.Signals(number).name}); again to end at once")
         stop.set()
 
     for number in before:

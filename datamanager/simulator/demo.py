@@ -159,7 +159,7 @@ def _say_what_to_try(url: str, robot_id: str, session_id: str) -> None:
 
   live: let a robot stream in one terminal, and look on in another
   {_program("datamanager")} simulate --url {url} --robots 1 --duration 600 --session live
-  {_program("python")} -m websockets '{url.replace("http", "ws", 1)}/api/v1/live?robot_id=robot-001&session_id=live'
+  {_program("python")} -m websockets '{url.replace("http", "ws", 1)}/api/v1/live?robot_id=robot-001&session_id=live&streams=pose,system'
 """
     )
 

@@ -71,8 +71,8 @@ class Progress:
             said += f"; not connected ({stats.last_error}), {stats.pending:,} messages wait"
         elif stats.reconnects > self._reconnects:
             said += "; connected again"
-        if late_s > 0.5:
-            said += f"; up to {late_s:.1f} s behind: this machine is too slow for these rates"
+        if late_s > 1:
+            said += f"; up to {late_s:.1f} s late: this machine is busy"
         self._samples, self._frames, self._lines = tally.samples, tally.frames, tally.lines
         self._sent, self._bytes, self._reconnects = stats.sent, stats.bytes_sent, stats.reconnects
         return said

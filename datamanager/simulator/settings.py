@@ -62,7 +62,9 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     imu: SampleRate = SampleRate(rate_hz=30)
     system: SampleRate = SampleRate(rate_hz=1)
     front_rgb: CameraRate = CameraRate(rate_hz=4, burst=Burst(rate_hz=15, every_s=15, for_s=2))
-    front_depth: CameraRate = CameraRate(rate_hz=1.5, burst=Burst(rate_hz=10, every_s=20, for_s=1))
+    front_depth: CameraRate = CameraRate(
+        rate_hz=1.5, burst=Burst(rate_hz=10, every_s=20, for_s=1), width=480, height=360
+    )
     cloud: CloudRate = CloudRate(rate_hz=0.2, burst=Burst(rate_hz=1, every_s=30, for_s=3))
     log: SampleRate = SampleRate(rate_hz=0.5)
 
