@@ -81,6 +81,9 @@ class IngestConfig:
     )
     max_message_bytes: int = _setting(32 * _MB, "MAX_MESSAGE_BYTES", "largest single message", least=1024)
     max_depth: int = _setting(64, "MAX_DEPTH", "deepest nesting of a payload", least=1, most=500)
+    max_metadata_bytes: int = _setting(
+        256 * 1024, "MAX_METADATA_BYTES", "largest metadata of one message, stream or hello", least=1024, most=4 * _MB
+    )
     max_channels: int = _setting(8192, "MAX_CHANNELS", "most channels of one time_series stream", least=1)
     max_streams: int = _setting(4096, "MAX_STREAMS", "most streams of one session", least=1)
     max_batch_messages: int = _setting(100_000, "MAX_BATCH_MESSAGES", "most messages in one batch", least=1)

@@ -1,5 +1,7 @@
 """Gathers the samples of one producer in one stream into a block. Pure: what is written is decided by the caller."""
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +17,7 @@ from datamanager.storage.statistics import dense, is_numeric, pack
 __all__ = ["BlockBuilder", "BuiltBlock"]
 
 _HOUR_NS = 3_600_000_000_000
-_ROW_OVERHEAD = 16  # t_ns and seq
+_SMALL_BYTES = 20_000  # so much more is no matter
 Times = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -47,23 +49,47 @@ class BlockBuilder:
     """One block under construction: at least one message, never a part of one."""
 
     def __init__(self) -> None:
-        self.size_bytes = 0
         self.n = 0
+        self._part_bytes = 0
+        self._names: frozenset[str] = frozenset()
+        self._cells = 0
         self._parts: list[_Rows | Columns] = []
         self._seqs: list[int] = []
         self._counts: list[int] = []
         self._first_ns = 0
         self._last_ns = 0
 
-    def fits(self, first_ns: int, last_ns: int, size_bytes: int, max_bytes: int) -> bool:
-        """Whether a message belongs into this block: not too large, and all within one hour of the clock."""
+    @property
+    def size_bytes(self) -> int:
+        """About how large the block is, with what messages take that lack channels of others."""
+        return self._part_bytes + 8 * (self.n * len(self._names) - self._cells)
+
+    def fits(self, names: tuple[str, ...], first_ns: int, last_ns: int, size_bytes: int, max_bytes: int) -> bool:
+        """Whether a message belongs into this block: not too large with it, and all within one hour of the clock.
+
+        Args:
+            names: its channels.
+            first_ns: its first time.
+            last_ns: its last time.
+            size_bytes: what it takes by itself.
+            max_bytes: the largest block.
+        """
         if not self.n:
             return True
         first, last = min(first_ns, self._first_ns), max(last_ns, self._last_ns)
-        return self.size_bytes + size_bytes <= max_bytes and first // _HOUR_NS == last // _HOUR_NS
+        wider = len(self._names.union(names)) - len(self._names)
+        size_bytes += self.size_bytes + 8 * wider * self.n
+        return size_bytes <= max_bytes and first // _HOUR_NS == last // _HOUR_NS
 
     def add_sample(
-        self, seq: int, t_ns: int, names: tuple[str, ...], leaves: tuple[object, ...], *, from_json: bool
+        self,
+        seq: int,
+        t_ns: int,
+        names: tuple[str, ...],
+        leaves: tuple[object, ...],
+        *,
+        from_json: bool,
+        size_bytes: int,
     ) -> None:
         """Adds one nested sample, flattened."""
         last = self._parts[-1] if self._parts else None
@@ -74,14 +100,14 @@ class BlockBuilder:
             self._parts.append(_Rows(names, from_json, [t_ns], [leaves]))
         self._seqs.append(seq)
         self._counts.append(1)
-        self._count(1, t_ns, t_ns, _ROW_OVERHEAD + 8 * len(leaves))
+        self._count(1, names, t_ns, t_ns, size_bytes)
 
     def add_columns(self, seq: int, columns: Columns, first_ns: int, last_ns: int) -> None:
         """Adds one columnar message."""
         self._parts.append(columns)
         self._seqs.append(seq)
         self._counts.append(len(columns.t_ns))
-        self._count(len(columns.t_ns), first_ns, last_ns, columns.size_bytes)
+        self._count(len(columns.t_ns), columns.names, first_ns, last_ns, columns.size_bytes)
 
     def add_run(self, first_seq: int, columns: Columns, first_ns: int, last_ns: int) -> None:
         """Adds samples that came one by one, numbered from `first_seq`, and were gathered into columns."""
@@ -89,22 +115,33 @@ class BlockBuilder:
         self._parts.append(columns)
         self._seqs.extend(range(first_seq, first_seq + n))
         self._counts.extend([1] * n)
-        self._count(n, first_ns, last_ns, columns.size_bytes)
+        self._count(n, columns.names, first_ns, last_ns, columns.size_bytes)
 
-    def _count(self, n: int, first_ns: int, last_ns: int, size_bytes: int) -> None:
+    def _count(self, n: int, names: tuple[str, ...], first_ns: int, last_ns: int, size_bytes: int) -> None:
+        if len(names) != len(self._names) or not self._names.issuperset(names):
+            self._names = self._names.union(names)
         self._first_ns = min(first_ns, self._first_ns) if self.n else first_ns
         self._last_ns = max(last_ns, self._last_ns) if self.n else last_ns
         self.n += n
-        self.size_bytes += size_bytes
+        self._cells += n * len(names)
+        self._part_bytes += size_bytes
 
-    def build(self) -> BuiltBlock:
-        """The block, its rows in ascending time, equal times in the order they came."""
+    def build(self, layout: Mapping[str, str] | None = None) -> BuiltBlock:
+        """The block, its rows in ascending time, equal times in the order they came.
+
+        Args:
+            layout: channel to type; these are in the block, as wide at least, when that makes it no more than twice
+                as large. So a stream whose samples lack now this and now that channel keeps to few schemas.
+        """
+        if layout is not None and 8 * self.n * len(layout) > 2 * self.size_bytes + _SMALL_BYTES:
+            layout = None
         t_ns = np.concatenate([p.t_ns if isinstance(p, Columns) else np.array(p.t_ns, np.int64) for p in self._parts])
         seq = np.repeat(np.array(self._seqs, np.int64), self._counts)
         order = np.argsort(t_ns, kind="stable") if (t_ns[1:] < t_ns[:-1]).any() else None
         if order is not None:
             t_ns, seq = t_ns[order], seq[order]
-        names, columns, types, statistics = self._dense(order) or self._mixed(order)
+        dense = None if layout is not None and not _all_float(layout, self._names) else self._dense(order)
+        names, columns, types, statistics = dense or self._mixed(order, layout or {})
         schema, ipc, name = _schema(names, tuple(column.type for column in columns))
         data = encode_batch(schema, t_ns, seq, columns)
         kinds = dict(zip(names, types, strict=True))
@@ -132,12 +169,15 @@ class BlockBuilder:
         ]
         return first.names, columns, ["float"] * len(columns), pack(values)
 
-    def _mixed(self, order: Times | None) -> tuple[tuple[str, ...], list[pa.Array], list[str], bytes]:
+    def _mixed(
+        self, order: Times | None, layout: Mapping[str, str]
+    ) -> tuple[tuple[str, ...], list[pa.Array], list[str], bytes]:
         pieces = [_arrays(part) for part in self._parts]
-        names = tuple(sorted(set().union(*pieces)))
+        names = tuple(sorted(set(layout).union(*pieces)))
         columns, types = [], []
         for name in names:
-            column, kind = _join([(piece.get(name), n) for piece, n in zip(pieces, self._part_sizes(), strict=True)])
+            parts = [(piece.get(name), n) for piece, n in zip(pieces, self._part_sizes(), strict=True)]
+            column, kind = _join(parts, layout.get(name, "null"))
             columns.append(column if order is None else column.take(pa.array(order)))
             types.append(kind)
         numeric = [dense(column) for column in columns if is_numeric(column.type)]
@@ -158,9 +198,12 @@ def _arrays(part: _Rows | Columns) -> dict[str, pa.Array]:
     return dict(zip(part.names, part.arrays or (), strict=True))
 
 
-def _join(pieces: list[tuple[pa.Array | None, int]]) -> tuple[pa.Array, str]:
-    """One column of all pieces, widened to the type that holds them all; missing where a piece lacks the channel."""
-    kind = "null"
+def _all_float(layout: Mapping[str, str], names: AbstractSet[str]) -> bool:
+    return layout.keys() == names and set(layout.values()) == {"float"}
+
+
+def _join(pieces: list[tuple[pa.Array | None, int]], kind: str) -> tuple[pa.Array, str]:
+    """One column of all pieces, widened to a type that holds them all; missing where a piece lacks the channel."""
     for piece, _ in pieces:
         if piece is not None:
             kind = widen(kind, type_of_column(piece))

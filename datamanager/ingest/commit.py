@@ -40,8 +40,12 @@ class Account(LedgerKeeper, Protocol):
     def written(self, item: "CommitItem") -> None:
         """The item is in the database: count it."""
 
-    async def prepare(self, items: list["CommitItem"]) -> None:
-        """Makes durable what must be there before these items are: schemas and channels."""
+    async def prepare(self, items: list["CommitItem"]) -> dict[int, str]:
+        """Makes durable what must be there before these items are: schemas and channels.
+
+        Returns:
+            `id` of an item to the reason, for each that can never be written.
+        """
 
     async def stand(self, blocks: list[Block]) -> None:
         """Sees to it that the statistics of blocks may be written, in which generation is theirs then."""
@@ -122,12 +126,13 @@ class Committer:
     async def _commit(self, group: list[CommitItem]) -> None:
         began = self._clock.monotonic_s()
         accounts = list(dict.fromkeys(item.account for item in group))
+        lost: dict[int, str] = {}
         for account in accounts:
-            await self._insist(lambda a=account: a.prepare([i for i in group if i.account is a]))  # type: ignore[misc]  # bound now
+            mine = [item for item in group if item.account is account]
+            lost |= await self._insist(lambda a=account, mine=mine: a.prepare(mine))  # type: ignore[misc]  # bound now
         for item in group:
             item.account.begin(item)
-        blocks = {id(i.block): i for i in group if i.block is not None}
-        lost: dict[int, str] = {}
+        blocks = {id(i.block): i for i in group if i.block is not None and id(i) not in lost}
         await asyncio.gather(self._write_blocks(blocks, lost), self._write_records(group, lost))
         good = [item for item in group if id(item) not in lost]
         for item in good:
@@ -151,16 +156,14 @@ class Committer:
                 await held.enter_async_context(account.keeping)
             await self._insist(lambda: keep_ledgers(self._stores.sessions, self._stores.ledgers, accounts))
 
-    async def _insist(self, call: Callable[[], Any]) -> None:
+    async def _insist(self, call: Callable[[], Any]) -> Any:
         """Calls until it succeeds: for writes that may be repeated."""
         pause_s = 0.05
         while True:
             try:
-                await call()
+                return await call()
             except DatamanagerError as error:
                 pause_s = await self._pause(pause_s, error)
-            else:
-                return
 
     async def _pause(self, pause_s: float, error: DatamanagerError) -> float:
         METRICS.commit_retries.labels("mongodb").inc()

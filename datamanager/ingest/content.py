@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
+from datamanager.ingest.metadata import check_map
 from datamanager.kinds.files import inspect_file
 from datamanager.kinds.images.info import ImageInfo, ImageLimits
 from datamanager.kinds.images.inspect import inspect_image, is_costly
@@ -20,6 +21,8 @@ __all__ = ["Content", "read_content"]
 
 # RFC 9110, 8.3.1, without quoted strings: what goes into a header must be able to stand there.
 _MIME = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(;\s?[\w!#$&^.+-]+=[\w!#$&^.+-]+){0,8}", re.ASCII)
+_MAX_TEXT = 4096
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _LARGE = 1_000_000  # from here on hashing is worth a thread
 
 
@@ -52,9 +55,9 @@ async def read_content(kind: str, payload: object, config: IngestConfig) -> Cont
     if kind == "images":
         return await _image(payload, config)
     if kind == "log":
-        return _log_lines(payload)
+        return _log_lines(payload, config)
     if kind == "file":
-        return await _file(payload)
+        return await _file(payload, config)
     raise Refused("unknown_kind", f"kind {kind} is not taken by this version")
 
 
@@ -65,6 +68,8 @@ async def _image(payload: dict[str, Any], config: IngestConfig) -> Content:
     number = payload.get("frame_number")
     if number is not None and type(number) is not int:
         raise Refused("wrong_type", f"frame_number must be an integer, not {type(number).__name__}")
+    if number is not None and not _INT64_MIN <= number <= _INT64_MAX:
+        raise Refused("bad_payload", "frame_number is beyond int64")
     if is_costly(data):
         info = await asyncio.to_thread(inspect_image, data, declared_format=declared, role=role, limits=limits)
     else:
@@ -72,7 +77,7 @@ async def _image(payload: dict[str, Any], config: IngestConfig) -> Content:
     fields = {
         "frame_number": number,
         "camera_id": _text(payload, "camera_id"),
-        "metadata": _map(payload, "metadata"),
+        "metadata": _metadata(payload, config),
         **_image_fields(info),
     }
     ending = f"{info.role}.{info.extension.lstrip('.')}"
@@ -92,16 +97,16 @@ def _image_fields(info: ImageInfo) -> dict[str, Any]:
     }
 
 
-def _log_lines(payload: dict[str, Any]) -> Content:
+def _log_lines(payload: dict[str, Any], config: IngestConfig) -> Content:
     info = inspect_log(payload)
     data = encode_log(payload)
     fields = {
-        "metadata": {**_map(payload, "metadata"), "level": info.level, "logger": info.logger, "lines": info.lines}
+        "metadata": {**_metadata(payload, config), "level": info.level, "logger": info.logger, "lines": info.lines}
     }
     return Content(data, hashlib.sha256(data).hexdigest(), "application/json", "log.json", "files", "records", fields)
 
 
-async def _file(payload: dict[str, Any]) -> Content:
+async def _file(payload: dict[str, Any], config: IngestConfig) -> Content:
     data = _bytes(payload, text_is_base64=False)
     name = _text(payload, "name")
     info = inspect_file(data, name)
@@ -111,7 +116,7 @@ async def _file(payload: dict[str, Any]) -> Content:
     mime_type = _text(payload, "mime_type") or info.mime_type
     if _MIME.fullmatch(mime_type) is None:
         raise Refused("bad_payload", f"mime_type {mime_type[:80]!r} is no media type")
-    fields = {"name": name, "metadata": {**_map(payload, "metadata"), "sniffed_mime_type": info.mime_type}}
+    fields = {"name": name, "metadata": {**_metadata(payload, config), "sniffed_mime_type": info.mime_type}}
     return Content(data, info.checksum, mime_type, "bin", "files", "records", fields)
 
 
@@ -138,14 +143,17 @@ def _text(payload: dict[str, Any], name: str) -> str | None:
     value = payload.get(name)
     if value is not None and not isinstance(value, str):
         raise Refused("wrong_type", f"{name} must be a string, not {type(value).__name__}")
+    if value is not None and len(value) > _MAX_TEXT:
+        raise Refused("too_large", f"{name} has {len(value)} characters, {_MAX_TEXT} are allowed")
     return value
 
 
-def _map(payload: dict[str, Any], name: str) -> dict[str, Any]:
-    value = payload.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise Refused("wrong_type", f"{name} must be a map, not {type(value).__name__}")
-    return value or {}
+def _metadata(payload: dict[str, Any], config: IngestConfig) -> dict[str, Any]:
+    value: dict[str, Any] | None = payload.get("metadata")
+    if value is None:
+        return {}
+    check_map(value, "metadata", max_bytes=config.max_metadata_bytes, max_depth=config.max_depth)
+    return value
 
 
 async def _sha256(data: bytes) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from uuid import uuid4
 
 from datamanager.config import IngestConfig
+from datamanager.errors import Refused
 from datamanager.ingest.commit import CommitItem, Stores
 from datamanager.ingest.ledger import StreamLedger
 from datamanager.ingest.mend import mend_statistics
@@ -120,7 +121,7 @@ class Producer:
             if writer is not None:  # connections hold on to it
                 writer.ledger = ledger
             elif kind is not None:  # else only dead letters bear that name
-                self.streams[name] = StreamWriter(name, kind, ledger, self._config)
+                self.streams[name] = self._new_writer(name, kind, ledger)
         self._owner = reading.ledger.get("owner")
         self.loaded = True
 
@@ -163,8 +164,11 @@ class Producer:
         """The writer of a stream, made on first use."""
         writer = self.streams.get(name)
         if writer is None:
-            writer = self.streams[name] = StreamWriter(name, kind, StreamLedger(), self._config)
+            writer = self.streams[name] = self._new_writer(name, kind, StreamLedger())
         return writer
+
+    def _new_writer(self, name: str, kind: str, ledger: StreamLedger) -> StreamWriter:
+        return StreamWriter(name, kind, ledger, self._config, self.session.channels(name))
 
     # What a commit asks of its account.
 
@@ -256,9 +260,14 @@ class Producer:
         for block in blocks:
             block.statistics_generation = max(block.generation, self.session.floor.entered)
 
-    async def prepare(self, items: list[CommitItem]) -> None:
-        """Makes the schemas and channels of blocks durable before the blocks are."""
+    async def prepare(self, items: list[CommitItem]) -> dict[int, str]:
+        """Makes the schemas and channels of blocks durable before the blocks are; tells which blocks can't be kept."""
         await self.session.floor.stand()
+        lost: dict[int, str] = {}
         for item in items:
             if item.block is not None:
-                await self.session.describe(item.block)
+                try:
+                    await self.session.describe(item.block)
+                except Refused as refused:
+                    lost[id(item)] = refused.detail
+        return lost

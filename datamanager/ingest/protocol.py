@@ -9,6 +9,7 @@ from typing import Any
 
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
+from datamanager.ingest.metadata import check_map
 from datamanager.ingest.wire import BadMessage, Message, decode_frame
 from datamanager.kinds.names import DEFAULT_PRODUCER, check_id
 
@@ -187,9 +188,9 @@ class IngestProtocol:
         producer = control.get("producer")
         producer = DEFAULT_PRODUCER if producer is None else check_id(producer, "producer")
         fresh = {name: control[name] for name in ("config", "metadata") if control.get(name) is not None}
+        limits = self._config
         for name, value in fresh.items():
-            if not isinstance(value, dict):
-                raise Refused("wrong_type", f"{name} must be a map, not {type(value).__name__}")
+            check_map(value, name, max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
         self._settle(control["robot_id"], control["session_id"])
         self._producer = producer
         return Hello(self._robot_id or "", self._session_id or "", producer, fresh)
@@ -202,6 +203,7 @@ class IngestProtocol:
             "window_bytes": config.window_bytes,
             "max_message_bytes": config.max_message_bytes,
             "max_block_bytes": config.max_block_bytes,
+            "max_metadata_bytes": config.max_metadata_bytes,
             "max_batch_messages": config.max_batch_messages,
             "max_channels": config.max_channels,
             "max_depth": config.max_depth,

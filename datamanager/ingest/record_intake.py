@@ -8,6 +8,7 @@ from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.commit import CommitItem, Committer
 from datamanager.ingest.content import Content, read_content
+from datamanager.ingest.metadata import check_map
 from datamanager.ingest.originals import Original, Originals
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.sender import Sender
@@ -55,6 +56,9 @@ class RecordIntake:
         t_ns = parse_time_ns(message.t_ns, message.timestamp)
         if t_ns is None:
             raise Refused("missing_field", "the message has no t_ns and no timestamp")
+        if message.metadata:
+            limits = self._config
+            check_map(message.metadata, "metadata", max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
         content = await read_content(stream.kind, message.payload, self._config)
         if auto:
             seq = stream.ledger.next_seq()  # others may have come while the content was looked at

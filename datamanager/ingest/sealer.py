@@ -25,7 +25,7 @@ class Sealer:
         opened, stream.block = stream.block, None
         if opened is None or opened.pending.first is None:
             return
-        built = opened.build()
+        built = opened.build(producer.session.layout(stream.name))
         block = Block(
             robot_id=producer.session.robot_id,
             session_id=producer.session.session_id,

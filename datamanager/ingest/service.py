@@ -94,6 +94,9 @@ class Ingest:
             return False
         try:
             now_s = self.clock.monotonic_s()
+            for message in run:
+                if message.metadata:
+                    stream.learn_metadata(message.metadata)
             if kind_of(run[0].data_type) != "time_series" or not stream.add_run(
                 run, from_json=text, now_s=now_s, seal=lambda s: self.sealer.seal(producer, s)
             ):
@@ -154,6 +157,8 @@ class Ingest:
             await self._known(sender, producer, stream, message, seq)
             return
         if kind == "time_series":
+            if message.metadata:
+                stream.learn_metadata(message.metadata)
             now_s = self.clock.monotonic_s()
             stream.add_samples(
                 message, seq, auto=auto, from_json=text, now_s=now_s, seal=lambda s: self.sealer.seal(producer, s)
@@ -174,9 +179,6 @@ class Ingest:
         if block is None:
             return
         block.wait(sender, len(run), size_bytes)
-        for message in run:
-            if message.metadata:
-                stream.metadata.update(message.metadata)
         if block.builder.size_bytes >= self.config.block_bytes:
             self.sealer.seal(producer, stream)
         elif sender.wants_flush:

@@ -16,6 +16,11 @@ from datamanager.storage.sessions import Streams
 
 __all__ = ["SessionState"]
 
+_MAX_NS = 2**63 - 1
+_MANY_SCHEMAS = 16
+_MANY_SCHEMA_BYTES = 1_000_000
+_MAX_SCHEMA_BYTES = 10_000_000  # of a stream's document, which may have 16 MB
+_MAX_DATA_BYTES = 12_000_000  # more than any block has whose numbers stay numbers
 _BASE_SPAN_NS = 2_000_000_000  # readers always look this far before a range for blocks that reach into it
 
 
@@ -79,6 +84,18 @@ class SessionState:
         ipc = next(s["ipc"] for s in self._streams[stream]["schemas"] if s["hash"] == name)
         return pa.ipc.read_schema(pa.py_buffer(ipc))
 
+    def channels(self, stream: str) -> list[str]:
+        """The channels that a stream is known to have."""
+        found = self._streams.get(stream)
+        return [] if found is None else [channel["name"] for channel in found["channels"]]
+
+    def layout(self, stream: str) -> dict[str, str] | None:
+        """Channel to type, of a stream that has had so many schemas that its blocks are better alike; else None."""
+        found = self._streams[stream]
+        if len(found["schemas"]) < _MANY_SCHEMAS and _schema_bytes(found) < _MANY_SCHEMA_BYTES:
+            return None
+        return {channel["name"]: channel["type"] for channel in found["channels"]}
+
     def widen(self, first_ns: int, last_ns: int) -> None:
         """Notes that data of these times became durable."""
         self._first_ns = first_ns if self._first_ns is None else min(first_ns, self._first_ns)
@@ -109,7 +126,14 @@ class SessionState:
                 self.kinds[stream["stream"]] = stream["kind"]
 
     async def describe(self, block: Block) -> None:
-        """Makes a block's schema, channels and reach durable in its stream's document, when they are new to it."""
+        """Makes a block's schema, channels and reach durable in its stream's document, when they are new to it.
+
+        Raises:
+            Refused: `too_large`: the block, or the stream's document with it, is more than MongoDB can keep.
+            MongoUnavailable: MongoDB does not answer.
+        """
+        if len(block.data) > _MAX_DATA_BYTES:
+            raise Refused("too_large", f"a block of {len(block.data)} bytes; at most {_MAX_DATA_BYTES} can be kept")
         async with self._describing:
             while (changes := self._changes(self._streams[block.stream], block)) is not None:
                 stream = self._streams[block.stream]
@@ -124,6 +148,8 @@ class SessionState:
     def _changes(self, stream: Document, block: Block) -> dict[str, Any] | None:
         changes: dict[str, Any] = {}
         if all(s["hash"] != block.schema for s in stream["schemas"]):
+            if _schema_bytes(stream) + len(block.schema_ipc) > _MAX_SCHEMA_BYTES:
+                raise Refused("too_large", f"the samples of stream {block.stream!r} have too many different channels")
             changes["schemas"] = [*stream["schemas"], {"hash": block.schema, "ipc": block.schema_ipc}]
         types = {c["name"]: c["type"] for c in stream["channels"]}
         joined = types | {n: widen(types.get(n, "null"), t) for n, t in block.channel_types.items()}
@@ -131,7 +157,11 @@ class SessionState:
             changes["channels"] = [{"name": n, "type": joined[n]} for n in sorted(joined)]
         span_ns = block.t_end_ns - block.t_ns
         if span_ns > max(stream["max_span_ns"], _BASE_SPAN_NS):
-            changes["max_span_ns"] = 1 << span_ns.bit_length()
+            changes["max_span_ns"] = min(1 << span_ns.bit_length(), _MAX_NS)
         if block.extra and (metadata := stream["metadata"] | block.extra) != stream["metadata"]:
             changes["metadata"] = metadata
         return changes or None
+
+
+def _schema_bytes(stream: Document) -> int:
+    return sum(len(schema["ipc"]) for schema in stream["schemas"])

@@ -1,6 +1,6 @@
 """One stream of one producer: checks each message, numbers it, and gathers samples into blocks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.builder import BlockBuilder, BuiltBlock
 from datamanager.ingest.ledger import Pending, StreamLedger
+from datamanager.ingest.metadata import check_map
 from datamanager.ingest.runs import gather_run
 from datamanager.ingest.wire import Message
 from datamanager.kinds.names import parse_time_ns
@@ -21,6 +22,7 @@ __all__ = ["OpenBlock", "StreamWriter"]
 
 MAX_SEQ = 2**63 - 1
 HOUR_NS = 3_600_000_000_000
+_ROW_BYTES = 16  # t_ns and seq
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +50,12 @@ class OpenBlock:
             counts[0] += messages
             counts[1] += size_bytes
 
-    def build(self) -> BuiltBlock:
-        """The block's content; from here on it is no longer open."""
+    def build(self, layout: Mapping[str, str] | None) -> BuiltBlock:
+        """The block's content; from here on it is no longer open. For `layout` see `BlockBuilder.build`."""
         for sender, (messages, size_bytes) in self.waiting.items():
             sender.open_messages -= messages
             sender.open_bytes -= size_bytes
-        return self.builder.build()
+        return self.builder.build(layout)
 
 
 class StreamWriter:
@@ -65,7 +67,9 @@ class StreamWriter:
         senders: who is told about acks.
     """
 
-    def __init__(self, name: str, kind: str, ledger: StreamLedger, config: IngestConfig) -> None:
+    def __init__(
+        self, name: str, kind: str, ledger: StreamLedger, config: IngestConfig, channels: Iterable[str] = ()
+    ) -> None:
         self.name = name
         self.kind = kind
         self.ledger = ledger
@@ -74,7 +78,7 @@ class StreamWriter:
         self.metadata: dict[str, Any] = {}
         self._config = config
         self._flattener = Flattener(max_channels=config.max_channels, max_depth=config.max_depth)
-        self._channels: set[str] = set()
+        self._channels = set(channels)  # those it has already
         self._layout: tuple[str, ...] = ()
 
     def tell(self) -> None:
@@ -121,7 +125,7 @@ class StreamWriter:
             columns = parse_columns(payload, max_channels=self._config.max_channels, from_json=from_json)
             first_ns, last_ns, size = int(columns.t_ns.min()), int(columns.t_ns.max()), columns.size_bytes
             self._check_layout(columns.names)
-            block = self._block_for(first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
+            block = self._block_for(columns.names, first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
             block.builder.add_columns(seq, columns, first_ns, last_ns)
         else:
             t_ns = parse_time_ns(message.t_ns, message.timestamp)
@@ -129,8 +133,9 @@ class StreamWriter:
                 raise Refused("missing_field", "the message has no t_ns and no timestamp")
             names, leaves = self._flattener.flatten(payload)
             self._check_layout(names)
-            block = self._block_for(t_ns, t_ns, 16 + 8 * len(leaves), auto=auto, now_s=now_s, seal=seal)
-            block.builder.add_sample(seq, t_ns, names, leaves, from_json=from_json)
+            size = _ROW_BYTES + 8 * len(leaves) + sum(_text_bytes(v) for v in leaves if type(v) is str)
+            block = self._block_for(names, t_ns, t_ns, size, auto=auto, now_s=now_s, seal=seal)
+            block.builder.add_sample(seq, t_ns, names, leaves, from_json=from_json, size_bytes=size)
             first_ns = last_ns = t_ns
         self.ledger.arrive(block.pending, seq)
         return first_ns, last_ns
@@ -152,7 +157,8 @@ class StreamWriter:
         first_ns, last_ns = int(columns.t_ns.min()), int(columns.t_ns.max())
         if first_ns // HOUR_NS != last_ns // HOUR_NS:
             return False
-        block = self._block_for(first_ns, last_ns, columns.size_bytes, auto=auto, now_s=now_s, seal=seal)
+        size = columns.size_bytes
+        block = self._block_for(columns.names, first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
         block.builder.add_run(first_seq, columns, first_ns, last_ns)
         self.ledger.arrive_run(block.pending, first_seq, first_seq + len(run) - 1)
         return True
@@ -169,6 +175,18 @@ class StreamWriter:
             return None
         return (first, False) if self.ledger.is_new(first, first + len(run) - 1) else None
 
+    def learn_metadata(self, metadata: dict[str, Any]) -> None:
+        """Merges a message's metadata into the stream's.
+
+        Raises:
+            Refused: it cannot be kept, or the stream would have too much of it.
+        """
+        joined = self.metadata | metadata
+        if joined != self.metadata:
+            limits = self._config
+            check_map(joined, "metadata", max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
+            self.metadata = joined
+
     def _check_layout(self, names: tuple[str, ...]) -> None:
         if names is self._layout:
             return
@@ -182,6 +200,7 @@ class StreamWriter:
 
     def _block_for(
         self,
+        names: tuple[str, ...],
         first_ns: int,
         last_ns: int,
         size_bytes: int,
@@ -197,10 +216,15 @@ class StreamWriter:
             )
         block = self.block
         if block is not None and not (
-            block.auto is auto and block.builder.fits(first_ns, last_ns, size_bytes, self._config.max_block_bytes)
+            block.auto is auto
+            and block.builder.fits(names, first_ns, last_ns, size_bytes, self._config.max_block_bytes)
         ):
             seal(self)
             block = None
         if block is None:
             block = self.block = OpenBlock(self.ledger.open(), now_s, auto)
         return block
+
+
+def _text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
