@@ -144,8 +144,7 @@ def _camera_rays(width: int, height: int) -> Rays:
     y, z = np.meshgrid(left, up)
     cos, sin = np.cos(_PITCH), np.sin(_PITCH)
     x, z = cos + sin * z, cos * z - sin
-    half_angle = float(np.arctan2(np.abs(y), x).max())
-    return Rays(x.astype(np.float32), y.astype(np.float32), z.astype(np.float32), half_angle)
+    return Rays(x.astype(np.float32), y.astype(np.float32), z.astype(np.float32))
 
 
 @cache
