@@ -38,6 +38,7 @@ from datamanager.storage.job_feed import open_job_feed
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.ledgers import Ledgers
+from datamanager.storage.lod import Lod
 from datamanager.storage.migrations import apply_migrations
 from datamanager.storage.mongo import open_mongo
 from datamanager.storage.records import RecordWrites
@@ -157,7 +158,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         clock=clock,
         url_secret=await _patiently(lambda: load_url_secret(mongo)),
         samples=Samples(streams, telemetry),
-        ranges=RangeReader(streams, telemetry, config.playback),
+        ranges=RangeReader(streams, telemetry, Lod(mongo), config.playback),
         tier_requests=TierRequests(jobs, FrameTiers(mongo, clock), clock),
     )
     for router in (*playback_routers(parts), ingest_router(ingest, owners)):

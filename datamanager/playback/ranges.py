@@ -11,6 +11,7 @@ from datamanager.playback.buckets import bucket_schema, bucketed, numeric_of
 from datamanager.playback.params import TimeRange, parse_int
 from datamanager.playback.range_formats import FORMATS, encode_range, is_gathered
 from datamanager.playback.scan import Scan, load_layout
+from datamanager.storage.lod import Lod
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
 
@@ -39,9 +40,10 @@ class RangeQuery:
 class RangeReader:
     """Reads ranges."""
 
-    def __init__(self, streams: Streams, telemetry: Telemetry, config: PlaybackConfig) -> None:
+    def __init__(self, streams: Streams, telemetry: Telemetry, lod: Lod, config: PlaybackConfig) -> None:
         self._streams = streams
         self._telemetry = telemetry
+        self._lod = lod
         self._config = config
 
     async def read(self, query: RangeQuery) -> tuple[str, AsyncIterator[bytes]]:
@@ -68,8 +70,7 @@ class RangeReader:
         if query.max_points is not None:
             most = self._config.max_points
             max_points = parse_int(query.max_points, "max_points", default=most, most=most)
-            index = await scan.index(packed=True)
-            return bucket_schema(scan.channels), _one(await bucketed(scan, index, max_points))
+            return bucket_schema(scan.channels), _one(await bucketed(scan, self._lod, max_points))
         index = await scan.index()
         values = index.samples * len(scan.schema)
         if is_gathered(query.format) and values > self._config.max_gathered_values:

@@ -17,6 +17,7 @@ from datamanager.errors import NotFound, Refused
 from datamanager.kinds.time_series.types import ARROW_TYPES, cast_column
 from datamanager.storage.blocks import SYSTEM_COLUMNS
 from datamanager.storage.doubled import doubled
+from datamanager.storage.lod import LodState
 from datamanager.storage.mongo import Document
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
@@ -37,6 +38,7 @@ class StreamLayout:
         types: channel to the name of the type that holds all its values, sorted by channel.
         schemas: hash to the Arrow schema of blocks.
         reach_ns: a block is at most this long.
+        lod: how far its rollups go.
     """
 
     robot_id: str
@@ -45,6 +47,7 @@ class StreamLayout:
     types: dict[str, str]
     schemas: dict[str, pa.Schema]
     reach_ns: int
+    lod: LodState
 
     def select(self, channels: Sequence[str]) -> list[str]:
         """The wanted channels in their order in an answer, all when none is named.
@@ -72,7 +75,8 @@ async def load_layout(streams: Streams, robot_id: str, session_id: str, stream: 
         raise Refused("kind_mismatch", f"stream {stream!r} is of kind {document['kind']}, which has no samples")
     schemas = {s["hash"]: pa.ipc.read_schema(pa.py_buffer(s["ipc"])) for s in document["schemas"]}
     types = {c["name"]: c["type"] for c in sorted(document["channels"], key=lambda c: c["name"])}
-    return StreamLayout(robot_id, session_id, stream, types, schemas, max(document["max_span_ns"], BASE_SPAN_NS))
+    reach_ns = max(document["max_span_ns"], BASE_SPAN_NS)
+    return StreamLayout(robot_id, session_id, stream, types, schemas, reach_ns, LodState.of(document))
 
 
 class BlockIndex:
@@ -150,6 +154,13 @@ class Scan:
             packed=packed,
         )
         return BlockIndex([d for d in documents if d["t_end_ns"] >= self.start_ns and d["t_ns"] < self.end_ns])
+
+    async def statistics(self, start_ns: int, end_ns: int, *, since_generation: int | None = None) -> list[Document]:
+        """The packed statistics of the blocks that begin in a time, of a generation or later, in no order."""
+        place = (self.layout.robot_id, self.layout.session_id, self.layout.stream)
+        return await self._telemetry.statistics(
+            *place, start_ns=start_ns, end_ns=end_ns, packed=True, since_generation=since_generation
+        )
 
     async def tables(self, index: BlockIndex) -> AsyncIterator[pa.Table]:
         """The samples in ascending time, in tables of `schema`. Closing the iterator stops the reading."""

@@ -10,7 +10,20 @@ import pyarrow as pa
 from datamanager.storage.mongo import Document
 from datamanager.storage.statistics import FIELDS, numeric_channels, unpack
 
-__all__ = ["COUNT", "FIRST", "LAST", "MAX", "MEAN", "MIN", "Cells", "Floats", "Ints", "cells_of_blocks", "merged"]
+__all__ = [
+    "COUNT",
+    "FIRST",
+    "LAST",
+    "MAX",
+    "MEAN",
+    "MIN",
+    "Cells",
+    "Floats",
+    "Ints",
+    "cells_of_blocks",
+    "in_channels",
+    "merged",
+]
 
 COUNT, MIN, MAX, MEAN, FIRST, LAST = range(len(FIELDS))
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -65,25 +78,33 @@ def cells_of_blocks(documents: Sequence[Document], schemas: dict[str, pa.Schema]
         by_schema.setdefault(document["schema"], []).append(document)
     for name, group in by_schema.items():
         there = numeric_channels(schemas[name])
-        packed = unpack([d["v"] for d in group], len(there)) if there else np.empty((len(group), len(FIELDS), 0))
-        values = _chosen(packed, there, channels)
+        values = np.empty((len(group), len(FIELDS), len(there)))
+        if there:
+            packed = unpack([d["v"] for d in group], len(there))
+            values[:] = packed
+            values[:, COUNT] = packed[:, COUNT].view(np.int64)
         times = np.array([(d["t_ns"], d["t_end_ns"], d["n"]) for d in group], np.int64)
-        parts.append(Cells(times[:, 0], times[:, 1], times[:, 2], values))
+        parts.append(Cells(times[:, 0], times[:, 1], times[:, 2], in_channels(values, there, channels)))
     return Cells.joined(parts, len(channels))
 
 
-def _chosen(packed: Floats, there: list[str], channels: Sequence[str]) -> Floats:
-    values = np.full((len(packed), len(FIELDS), len(channels)), np.nan)
-    values[:, COUNT] = 0
-    position = {channel: i for i, channel in enumerate(there)}
-    chosen = [(i, position[c]) for i, c in enumerate(channels) if c in position]
-    mine, theirs = [a for a, _ in chosen], [b for _, b in chosen]
-    if len(mine) == len(channels) and theirs == list(range(len(there))):
-        values[:] = packed
-    else:
-        values[:, :, mine] = packed[:, :, theirs]
-    values[:, COUNT, mine] = packed[:, COUNT].view(np.int64)[:, theirs]
-    return values
+def in_channels(values: Floats, mine: Sequence[str], wanted: Sequence[str]) -> Floats:
+    """Values of cells with other channels: those that they lack have none.
+
+    Args:
+        values: float64 [cells, 6, channels], not changed.
+        mine: their channels.
+        wanted: those that are wanted, in order.
+    """
+    if list(mine) == list(wanted):
+        return values
+    position = {name: i for i, name in enumerate(mine)}
+    chosen = [(i, position[name]) for i, name in enumerate(wanted) if name in position]
+    mine_at, theirs = [a for a, _ in chosen], [b for _, b in chosen]
+    out = np.full((*values.shape[:2], len(wanted)), np.nan)
+    out[:, COUNT] = 0
+    out[:, :, mine_at] = values[:, :, theirs]
+    return out
 
 
 def merged(cells: Cells, numbers: Ints) -> Cells:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from datamanager.storage.blocks import SYSTEM_COLUMNS, decode_batch
-from datamanager.storage.cells import Cells, Ints, cells_of_blocks, merged
+from datamanager.storage.cells import Cells, Ints, cells_of_blocks, in_channels, merged
 from datamanager.storage.doubled import doubled, ranges_of
 from datamanager.storage.jobs import Job
 from datamanager.storage.lod import CHUNK_CELLS, LEVELS_NS, MAX_CHANNELS, Chunk, Lod, LodState
@@ -248,11 +248,4 @@ def _merged_chunk(part: Part, level_ns: int, number: int, windows: Ints, places:
 
 
 def _spread(cells: Cells, mine: list[str], channels: list[str]) -> Cells:
-    """Cells with more channels, which have no values."""
-    if mine == channels:
-        return cells
-    values = np.full((*cells.values.shape[:2], len(channels)), np.nan)
-    values[:, 0] = 0
-    position = {name: i for i, name in enumerate(channels)}
-    values[:, :, [position[name] for name in mine]] = cells.values
-    return Cells(cells.t_ns, cells.t_end_ns, cells.count, values)
+    return Cells(cells.t_ns, cells.t_end_ns, cells.count, in_channels(cells.values, mine, channels))

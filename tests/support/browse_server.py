@@ -20,6 +20,7 @@ from datamanager.playback.routes import RequestTiming, playback_routers, problem
 from datamanager.playback.samples_port import SampleAt
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.keys import original_key, record_id
+from datamanager.storage.lod import Lod
 from datamanager.storage.migrations import apply_migrations
 from datamanager.storage.mongo import Document, Mongo, open_mongo
 from datamanager.storage.records import RecordWrites
@@ -110,7 +111,7 @@ async def _mounted(app: Litestar, config: Config, samples: KnownSamples) -> Asyn
             clock=clock,
             url_secret=await load_url_secret(mongo),
             samples=samples,
-            ranges=RangeReader(Streams(mongo), Telemetry(mongo), config.playback),
+            ranges=RangeReader(Streams(mongo), Telemetry(mongo), Lod(mongo), config.playback),
             tier_requests=requests,
         )
         for router in playback_routers(parts):
