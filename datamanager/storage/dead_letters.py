@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from datamanager.storage.mongo import Document, Mongo, translated
+from datamanager.storage.mongo import BulkFailure, Document, Mongo, ObjectId, translated
 
 __all__ = ["DeadLetters"]
 
@@ -17,13 +17,20 @@ class DeadLetters:
         self._ttl_s = ttl_s
 
     async def insert(self, letters: Sequence[Document]) -> None:
-        """Keeps refused messages; the oldest of a session go when it has too many."""
+        """Keeps refused messages; the oldest of a session go when it has too many.
+
+        Each is given its `_id`, so that it is kept once though this is called again after a failure.
+        """
         arrived = datetime.now(UTC)
-        expires = arrived + timedelta(seconds=self._ttl_s)
-        with translated():
-            await self._letters.insert_many(
-                [{**x, "arrived": arrived, "expires": expires} for x in letters], ordered=False
-            )
+        for letter in letters:
+            letter.setdefault("_id", ObjectId())
+            letter |= {"arrived": arrived, "expires": arrived + timedelta(seconds=self._ttl_s)}
+        try:
+            with translated():
+                await self._letters.insert_many(letters, ordered=False)
+        except BulkFailure as failure:
+            if not failure.only_duplicates:
+                raise
         for robot_id, session_id in {(x["robot_id"], x["session_id"]) for x in letters}:
             await self._trim(robot_id, session_id)
 

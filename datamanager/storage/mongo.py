@@ -8,6 +8,7 @@ import bson
 from bson.binary import Binary
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from gridfs.asynchronous import AsyncGridFSBucket
 from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, UpdateOne
@@ -41,6 +42,7 @@ __all__ = [
     "DuplicateKey",
     "InsertOne",
     "Mongo",
+    "ObjectId",
     "OperationFailure",
     "RawBSONDocument",
     "ReplaceOne",
