@@ -76,6 +76,14 @@ def test_what_is_wrong_is_named_by_its_key(text: str, named: str, tmp_path: Path
         settings_of(text, tmp_path)
 
 
+def test_the_file_that_the_readme_shows_is_right(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("```yaml\nrobots:")[2].partition("```")[0]
+    settings = settings_of(f"robots:{shown}", tmp_path)
+    assert settings.robot_ids() == ["arm-1", "arm-2"]
+    assert settings.streams.front_rgb == Settings().streams.front_rgb
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml cannot be read"):
         read_settings(tmp_path / "absent.yaml")
