@@ -56,16 +56,20 @@ class BodyIngest:
             await self._read(pieces)
             for producer in self._producers.values():
                 self._ingest.sealer.flush(producer)
-            acked = sender.take_acks()
+            acked: dict[str, int] = {}
             while sender.pending_messages:
                 await sender.changed.wait()
                 sender.changed.clear()
-                acked |= sender.take_acks()
-            acked |= sender.take_acks()
+                self._learn(acked)
+            self._learn(acked)
         finally:
             self._leave()
         rejects = [{name: value for name, value in r.items() if name != "type"} for r in sender.take_rejects()]
         return {"accepted": sender.accepted, "rejected": sender.rejected, "rejects": rejects, "acked": acked}
+
+    def _learn(self, acked: dict[str, int]) -> None:
+        for streams in self._sender.take_acks().values():
+            acked |= streams
 
     def _leave(self) -> None:
         self._sender.close()

@@ -1,9 +1,10 @@
 """Gathers the samples of one producer in one stream into a block. Pure: what is written is decided by the caller."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -172,30 +173,48 @@ class BlockBuilder:
     def _mixed(
         self, order: Times | None, layout: Mapping[str, str]
     ) -> tuple[tuple[str, ...], list[pa.Array], list[str], bytes]:
-        pieces = [_arrays(part) for part in self._parts]
+        groups = [list(group) for _, group in groupby(self._parts, _joinable)]
+        pieces = [_arrays(group) for group in groups]
+        sizes = [sum(len(part.t_ns) for part in group) for group in groups]
         names = tuple(sorted(set(layout).union(*pieces)))
         columns, types = [], []
         for name in names:
-            parts = [(piece.get(name), n) for piece, n in zip(pieces, self._part_sizes(), strict=True)]
+            parts = [(piece.get(name), n) for piece, n in zip(pieces, sizes, strict=True)]
             column, kind = _join(parts, layout.get(name, "null"))
             columns.append(column if order is None else column.take(pa.array(order)))
             types.append(kind)
         numeric = [dense(column) for column in columns if is_numeric(column.type)]
         return names, columns, types, pack(np.stack(numeric)) if numeric else b""
 
-    def _part_sizes(self) -> list[int]:
-        return [len(part.t_ns) for part in self._parts]
+
+def _joinable(part: _Rows | Columns) -> object:
+    """The same of neighbours that become columns together."""
+    return part.from_json if isinstance(part, _Rows) else id(part)
 
 
-def _arrays(part: _Rows | Columns) -> dict[str, pa.Array]:
+def _arrays(group: list[_Rows | Columns]) -> dict[str, pa.Array]:
+    part = group[0]
     if isinstance(part, _Rows):
-        columns = zip(*part.rows, strict=True)
-        return {n: column_from_values(c, from_json=part.from_json) for n, c in zip(part.names, columns, strict=True)}
+        columns = _columns_of_rows([part for part in group if isinstance(part, _Rows)])
+        return {name: column_from_values(column, from_json=part.from_json) for name, column in columns.items()}
     if part.buffers is not None:
         n = len(part.t_ns)
         arrays = [pa.Array.from_buffers(pa.float64(), n, [None, pa.py_buffer(b)], 0) for b in part.buffers]
         return dict(zip(part.names, arrays, strict=True))
     return dict(zip(part.names, part.arrays or (), strict=True))
+
+
+def _columns_of_rows(parts: list[_Rows]) -> dict[str, Sequence[object]]:
+    """Channel to its values, None where a row lacks it."""
+    if len(parts) == 1:
+        return dict(zip(parts[0].names, zip(*parts[0].rows, strict=True), strict=True))
+    n = sum(len(part.rows) for part in parts)
+    columns: dict[str, list[object]] = {name: [None] * n for part in parts for name in part.names}
+    rows = ((part.names, row) for part in parts for row in part.rows)
+    for at, (names, row) in enumerate(rows):
+        for name, value in zip(names, row, strict=True):
+            columns[name][at] = value
+    return dict(columns)
 
 
 def _all_float(layout: Mapping[str, str], names: AbstractSet[str]) -> bool:

@@ -145,8 +145,9 @@ class Connection:
             acks = self._sender.take_acks()  # what is refused from here on is covered by the next
             for reject in self._sender.take_rejects():
                 await self._answer(reject)
-            if acks:
-                await self._answer({"type": "ack", "acked": acks})
+            for producer, acked in acks.items():
+                whose = {} if producer == self._protocol.producer else {"producer": producer}
+                await self._answer({"type": "ack", "acked": acked, **whose})
             window = self._sender.window
             if window != self._told_window:
                 self._told_window = window

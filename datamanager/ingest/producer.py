@@ -168,7 +168,7 @@ class Producer:
         return writer
 
     def _new_writer(self, name: str, kind: str, ledger: StreamLedger) -> StreamWriter:
-        return StreamWriter(name, kind, ledger, self._config, self.session.channels(name))
+        return StreamWriter(self.name, name, kind, ledger, self._config, self.session.channels(name))
 
     # What a commit asks of its account.
 

@@ -78,6 +78,7 @@ class IngestProtocol:
 
     Attributes:
         text: whether the last frame was text: answers go out the same way.
+        producer: who sends what names no producer.
     """
 
     def __init__(self, config: IngestConfig) -> None:
@@ -85,7 +86,7 @@ class IngestProtocol:
         self._config = config
         self._robot_id: str | None = None
         self._session_id: str | None = None
-        self._producer = DEFAULT_PRODUCER
+        self.producer = DEFAULT_PRODUCER
 
     def receive(self, data: bytes | str, *, text: bool) -> Iterator[Event]:
         """The events of one frame, in order.
@@ -109,7 +110,7 @@ class IngestProtocol:
             return
         size_bytes = max(1, len(data) // max(1, len(frame.messages)))
         run: list[Message] = []
-        producer = self._producer
+        producer = self.producer
         for message in frame.messages:
             found = self._belongs(message, data)
             if isinstance(found, str) and found == producer:
@@ -133,17 +134,17 @@ class IngestProtocol:
         """The producer of a message of this connection's session, or why it is refused."""
         if isinstance(message, BadMessage):
             mine = message.mine(self._robot_id, self._session_id)
-            producer = (message.producer or self._producer) if mine else None
+            producer = (message.producer or self.producer) if mine else None
             return Refusal(message.refused, message.raw[:_MAX_RAW], message.stream, message.seq, producer)
         robot_id, session_id = message.robot_id, message.session_id
         same = (robot_id is None or robot_id == self._robot_id) and (
             session_id is None or session_id == self._session_id
         )
         if same and message.producer is None and self._session_id is not None:
-            return self._producer
+            return self.producer
         try:
             self._settle(robot_id, session_id)
-            return self._producer if message.producer is None else check_id(message.producer, "producer")
+            return self.producer if message.producer is None else check_id(message.producer, "producer")
         except Refused as refused:
             seq = message.seq if message.seq is not None else message.sequence_number
             return Refusal(refused, _raw(data), message.stream, seq)
@@ -192,7 +193,7 @@ class IngestProtocol:
         for name, value in fresh.items():
             check_map(value, name, max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
         self._settle(control["robot_id"], control["session_id"])
-        self._producer = producer
+        self.producer = producer
         return Hello(self._robot_id or "", self._session_id or "", producer, fresh)
 
     def limits(self) -> dict[str, int]:

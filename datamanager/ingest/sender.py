@@ -72,7 +72,7 @@ class Sender:
         self.changed = asyncio.Event()
         self._room = asyncio.Event()
         self.closed_by: str | None = None
-        self._touched: dict[str, StreamWriter] = {}
+        self._touched: set[StreamWriter] = set()
         self._most_rejects = most_rejects
         self._config = config
         self._budget = budget
@@ -103,7 +103,7 @@ class Sender:
 
     def touch(self, stream: "StreamWriter") -> None:
         """The stream's ack is to be told, also when it has not moved."""
-        self._touched[stream.name] = stream
+        self._touched.add(stream)
         self.changed.set()
 
     def refuse(self, stream: str | None, seq: int | None, refused: Refused) -> None:
@@ -115,11 +115,15 @@ class Sender:
             self.rejects.append(reject)
         self.changed.set()
 
-    def take_acks(self) -> dict[str, int]:
-        """Stream to seq of every ack that is due now."""
-        touched, self._touched = self._touched, {}
-        acks = {name: stream.ledger.ackable() for name, stream in touched.items()}
-        return {name: seq for name, seq in acks.items() if seq is not None}
+    def take_acks(self) -> dict[str, dict[str, int]]:
+        """Producer to stream to seq, of every ack that is due now."""
+        touched, self._touched = self._touched, set()
+        acks: dict[str, dict[str, int]] = {}
+        for stream in touched:
+            seq = stream.ledger.ackable()
+            if seq is not None:
+                acks.setdefault(stream.producer, {})[stream.name] = seq
+        return acks
 
     async def room(self) -> None:
         """Returns when another message may be taken in: until then nothing more is read, and the sender has to wait."""

@@ -61,15 +61,20 @@ class OpenBlock:
 class StreamWriter:
     """What is known of a stream while one producer sends it.
 
+    Args:
+        channels: those that the stream has already.
+
     Attributes:
+        producer: who sends it.
         kind: the stream's one kind.
         ledger: the producer's numbers in this stream.
         senders: who is told about acks.
     """
 
     def __init__(
-        self, name: str, kind: str, ledger: StreamLedger, config: IngestConfig, channels: Iterable[str] = ()
+        self, producer: str, name: str, kind: str, ledger: StreamLedger, config: IngestConfig, channels: Iterable[str]
     ) -> None:
+        self.producer = producer
         self.name = name
         self.kind = kind
         self.ledger = ledger
@@ -78,7 +83,7 @@ class StreamWriter:
         self.metadata: dict[str, Any] = {}
         self._config = config
         self._flattener = Flattener(max_channels=config.max_channels, max_depth=config.max_depth)
-        self._channels = set(channels)  # those it has already
+        self._channels = set(channels)
         self._layout: tuple[str, ...] = ()
 
     def tell(self) -> None:

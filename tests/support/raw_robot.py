@@ -19,7 +19,7 @@ class RawRobot:
     """One WebSocket, and what was said on it.
 
     Attributes:
-        said: every answer, in order.
+        said: every answer, in order; `forms`: text or bytes, each.
         acked: stream to the last seq acked, by the welcome or since.
         rejects: every reject.
     """
@@ -27,6 +27,7 @@ class RawRobot:
     def __init__(self, url: str, session: str, *, robot: str = "raw", path: str = "/api/v1/ingest") -> None:
         self.url, self.robot, self.session = url, robot, session
         self.said: list[dict[str, Any]] = []
+        self.forms: list[type] = []
         self.acked: dict[str, int] = {}
         self.rejects: list[dict[str, Any]] = []
         self.welcome: dict[str, Any] = {}
@@ -94,7 +95,8 @@ class RawRobot:
             async for frame in self.ws:
                 said = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
                 self.said.append(said)
-                if said["type"] in ("ack", "welcome"):
+                self.forms.append(type(frame))
+                if said["type"] == "welcome" or (said["type"] == "ack" and "producer" not in said):
                     self.acked |= said["acked"]
                 if said["type"] == "welcome":
                     self.welcome = said
