@@ -26,7 +26,7 @@ __all__ = ["BASE_SPAN_NS", "BlockIndex", "Scan", "StreamLayout", "load_layout"]
 
 BASE_SPAN_NS = 2_000_000_000
 _WINDOW_BYTES = 12_000_000
-_SKIP_BYTES = 500_000  # reading so much that nobody wants takes longer than asking once more
+_APART_NS = 1_000_000_000
 MAX_NS = 2**63 - 1
 
 
@@ -85,7 +85,7 @@ class BlockIndex:
     Attributes:
         documents: the statistics document of each.
         drops: index of a block to the seq ranges that an earlier one holds already.
-        skipped: index of a block to how many samples lie in blocks before it that were left out by `only`.
+        sparse: whether there may be blocks between these that are not wanted.
     """
 
     def __init__(self, documents: list[Document]) -> None:
@@ -94,7 +94,7 @@ class BlockIndex:
         documents.sort(key=lambda d: (d["t_ns"], d["producer"], d["seq_first"]))
         self.documents = documents
         self.drops = doubled(documents)
-        self.skipped: dict[int, int] = {}
+        self.sparse = False
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -106,10 +106,7 @@ class BlockIndex:
         chosen = BlockIndex([])
         chosen.documents = [self.documents[i] for i in places]
         chosen.drops = {at: self.drops[i] for at, i in enumerate(places) if i in self.drops}
-        for at in range(1, len(places)):
-            skipped = sum(d["n"] for d in self.documents[places[at - 1] + 1 : places[at]])
-            if skipped:
-                chosen.skipped[at] = skipped
+        chosen.sparse = True
         return chosen
 
     @property
@@ -189,7 +186,7 @@ class Scan:
         windows: list[range] = []
         first, size = 0, 0
         for i, document in enumerate(index.documents):
-            far = index.skipped.get(i, 0) * width > _SKIP_BYTES
+            far = index.sparse and i > 0 and _are_apart(index.documents[i - 1], document)
             if (size > _WINDOW_BYTES or far) and (
                 document["t_ns"] // 1_000_000 > index.documents[i - 1]["t_ns"] // 1_000_000
             ):
@@ -288,6 +285,13 @@ def _matched(index: BlockIndex, window: range, documents: list[Document]) -> lis
     found = {document["block"]: document for document in documents}
     matches = ((i, found.get(index.documents[i]["block"])) for i in window)
     return [(i, document) for i, document in matches if document is not None]
+
+
+def _are_apart(document: Document, following: Document) -> bool:
+    """Whether another block may well lie between two."""
+    gap_ns: int = following["t_ns"] - document["t_end_ns"]
+    long_ns: int = document["t_end_ns"] - document["t_ns"]
+    return gap_ns > max(_APART_NS, long_ns)
 
 
 def _last_ns(blocks: list[tuple[int, Document]]) -> int | None:
