@@ -86,7 +86,6 @@ class Committer:
         self._queue: deque[CommitItem] = deque()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, item: CommitItem) -> None:
         """Queues an item. What may be queued is bounded by what senders may have un-acked."""
@@ -94,25 +93,18 @@ class Committer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Writes groups until cancelled; then what is under way is finished or given up by its own cancellation."""
-        try:
+        """Writes groups until cancelled; then what is under way is given up.
+
+        What goes wrong otherwise than by a failing server ends it: a sender would wait for ever for its ack, while a
+        process that starts anew is sent again what is not acked.
+        """
+        async with asyncio.TaskGroup() as group:
             while True:
                 await self._slots.acquire()
                 while not self._queue:
                     self._wake.clear()
                     await self._wake.wait()
-                task = asyncio.create_task(self._commit(self._take()))
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._slots.release()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a commit failed for good", error=repr(error))
+                group.create_task(self._commit(self._take())).add_done_callback(lambda _: self._slots.release())
 
     def _take(self) -> list[CommitItem]:
         group: list[CommitItem] = []
