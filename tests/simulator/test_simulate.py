@@ -79,7 +79,7 @@ def test_samples_come_back_at_their_times(ran: Run, reader: Reader) -> None:
 
 
 def test_streams_are_paced(ran: Run) -> None:
-    assert all(2.9 <= outcome.took_s < 6 for outcome in ran.outcomes)
+    assert all(2.9 <= outcome.took_s < 30 for outcome in ran.outcomes)
 
 
 def test_sessions_have_ended(ran: Run, reader: Reader) -> None:
