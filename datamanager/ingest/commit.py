@@ -25,9 +25,9 @@ from datamanager.storage.telemetry import Telemetry
 __all__ = ["CommitItem", "Committer", "Stores"]
 
 _log = get_logger(__name__)
-_GROUP_BYTES = 8_000_000
+_GROUP_BYTES = 2_000_000  # a quarter of one sender's window: the rest of it comes in while this is written
 _GROUP_ITEMS = 1000
-_IN_FLIGHT = 2  # one group travels while the next one is written
+_IN_FLIGHT = 3  # one group's blocks, another one's statistics, and one on its way
 _MAX_PAUSE_S = 1.0
 
 
