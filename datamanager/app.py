@@ -28,6 +28,7 @@ from datamanager.ingest.service import Ingest
 from datamanager.ingest.watch import LiveWatchers
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.observability import configure_logging, get_logger
+from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
@@ -131,7 +132,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     applied = await _patiently(lambda: apply_migrations(mongo))
     if applied:
         _log.info("migrations applied", numbers=[m.number for m in applied])
-    telemetry, streams = Telemetry(mongo), Streams(mongo)
+    telemetry, streams, lod = Telemetry(mongo), Streams(mongo), Lod(mongo)
     stores = Stores(telemetry, RecordWrites(mongo), Sessions(mongo), Ledgers(mongo))
     letters = DeadLetters(
         mongo, per_session=config.ingest.dead_letters_per_session, ttl_s=config.ingest.dead_letter_ttl_s
@@ -158,7 +159,8 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         clock=clock,
         url_secret=await _patiently(lambda: load_url_secret(mongo)),
         samples=Samples(streams, telemetry),
-        ranges=RangeReader(streams, telemetry, Lod(mongo), config.playback),
+        ranges=RangeReader(streams, telemetry, lod, config.playback),
+        aggregates=AggregateReader(streams, telemetry, lod, config.playback),
         tier_requests=TierRequests(jobs, FrameTiers(mongo, clock), clock),
     )
     for router in (*playback_routers(parts), ingest_router(ingest, owners)):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from datamanager.clock import Clock
 from datamanager.config import Config
+from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.browse import Browser
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.frame_tiers import FrameTierReader
@@ -43,6 +44,7 @@ class PlaybackParts:
     browser: Browser
     timelines: TimelineReader
     ranges: RangeReader
+    aggregates: AggregateReader
     newest: NewestReader
     moments: MomentReader
     pages: RecordPages
@@ -66,6 +68,7 @@ def playback_parts(
     url_secret: bytes,
     samples: SampleReader,
     ranges: RangeReader,
+    aggregates: AggregateReader,
     tier_requests: TierRequests,
 ) -> PlaybackParts:
     """Makes the parts.
@@ -79,6 +82,7 @@ def playback_parts(
         url_secret: signs our own addresses; the same in every process.
         samples: reads few samples of `time_series` streams.
         ranges: reads many.
+        aggregates: reads what they amount to.
         tier_requests: have missing tiers made.
     """
     page_limit = config.playback.page_limit
@@ -92,6 +96,7 @@ def playback_parts(
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
         ranges=ranges,
+        aggregates=aggregates,
         newest=NewestReader(LatestSamples(redis)),
         timelines=TimelineReader(sessions, records, samples),
         moments=MomentReader(sessions, records, samples, items),

@@ -29,6 +29,7 @@ _SECOND_NS = 1_000_000_000
 LEVELS_NS = (_SECOND_NS, 10 * _SECOND_NS, 60 * _SECOND_NS, 600 * _SECOND_NS)
 """The lengths of windows, ascending."""
 CHUNK_CELLS = 60
+_TIMES_BYTES = 4 * 8
 MAX_CHANNELS = 4000
 """Streams with more have no rollups: a chunk of 60 cells would come near the 16 MB of a document."""
 
@@ -116,6 +117,17 @@ def _packed(ranges: RangeSet) -> bytes:
     return np.array(list(ranges), np.int64).tobytes()
 
 
+def _span(place: tuple[str, str, str], level_ns: int, start_ns: int, end_ns: int) -> Document:
+    width_ns = level_ns * CHUNK_CELLS
+    return {
+        "robot_id": place[0],
+        "session_id": place[1],
+        "stream": place[2],
+        "level": level_ns,
+        "t_ns": {"$gte": start_ns // width_ns * width_ns, "$lte": end_ns - 1},
+    }
+
+
 def _chunk_id(robot_id: str, session_id: str, stream: str, level_ns: int, number: int) -> str:
     return f"{robot_id}/{session_id}/{stream}/{level_ns // _SECOND_NS}/{number}"
 
@@ -131,18 +143,23 @@ class Lod:
         self, robot_id: str, session_id: str, stream: str, level_ns: int, start_ns: int, end_ns: int
     ) -> list[Chunk]:
         """The chunks of a level with a window that begins in `[start_ns, end_ns)`, ascending."""
-        first = start_ns // (level_ns * CHUNK_CELLS) * level_ns * CHUNK_CELLS
-        query = {
-            "robot_id": robot_id,
-            "session_id": session_id,
-            "stream": stream,
-            "level": level_ns,
-            "t_ns": {"$gte": first, "$lte": end_ns - 1},
-        }
+        query = _span((robot_id, session_id, stream), level_ns, start_ns, end_ns)
         fields = {"robot_id": 0, "session_id": 0, "stream": 0}
         with translated():
             found = await self._chunks.find(query, fields, batch_size=10_000).sort("t_ns", 1).to_list()
         return [Chunk.of(document) for document in found]
+
+    async def count(
+        self, robot_id: str, session_id: str, stream: str, level_ns: int, start_ns: int, end_ns: int
+    ) -> int:
+        """How many cells there are in what `between` gives."""
+        stages: list[Document] = [
+            {"$match": _span((robot_id, session_id, stream), level_ns, start_ns, end_ns)},
+            {"$group": {"_id": None, "bytes": {"$sum": {"$binarySize": "$times"}}}},
+        ]
+        with translated():
+            found = await (await self._chunks.aggregate(stages)).to_list()
+        return int(found[0]["bytes"]) // _TIMES_BYTES if found else 0
 
     async def numbered(
         self, robot_id: str, session_id: str, stream: str, level_ns: int, numbers: Iterable[int]

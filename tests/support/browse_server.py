@@ -14,6 +14,7 @@ from litestar import Litestar
 
 from datamanager.clock import SystemClock
 from datamanager.config import Config
+from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
@@ -112,6 +113,7 @@ async def _mounted(app: Litestar, config: Config, samples: KnownSamples) -> Asyn
             url_secret=await load_url_secret(mongo),
             samples=samples,
             ranges=RangeReader(Streams(mongo), Telemetry(mongo), Lod(mongo), config.playback),
+            aggregates=AggregateReader(Streams(mongo), Telemetry(mongo), Lod(mongo), config.playback),
             tier_requests=requests,
         )
         for router in playback_routers(parts):
