@@ -38,7 +38,7 @@ class Sealer:
             prevs=[stream.ledger.prev_of(first) for first, _ in opened.pending.seqs],
             auto=opened.auto,
             messages=opened.messages,
-            size_bytes=opened.size_bytes,
+            size_bytes=len(built.data),
             schema=built.schema,
             schema_ipc=built.schema_ipc,
             channel_types=built.channel_types,

@@ -29,7 +29,7 @@ class Block:
             it a later reader of the ledger tells a gap of the producer's own from a loss.
         auto: the server numbered the messages, so nothing of them can be recognised as sent again.
         messages: how many messages.
-        size_bytes: of the messages as they came.
+        size_bytes: of its data as it is stored.
         schema: its Arrow schema's hash.
         statistics: the packed statistics of its numeric channels (see `storage.statistics`).
         generation: when the writer opened its present generation, Unix seconds.
