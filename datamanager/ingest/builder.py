@@ -65,11 +65,14 @@ class BlockBuilder:
         """About how large the block is, with what messages take that lack channels of others."""
         return self._part_bytes + 8 * (self.n * len(self._names) - self._cells)
 
-    def fits(self, names: tuple[str, ...], first_ns: int, last_ns: int, size_bytes: int, max_bytes: int) -> bool:
+    def fits(
+        self, names: tuple[str, ...], n: int, first_ns: int, last_ns: int, size_bytes: int, max_bytes: int
+    ) -> bool:
         """Whether a message belongs into this block: not too large with it, and all within one hour of the clock.
 
         Args:
             names: its channels.
+            n: its samples.
             first_ns: its first time.
             last_ns: its last time.
             size_bytes: what it takes by itself.
@@ -78,9 +81,9 @@ class BlockBuilder:
         if not self.n:
             return True
         first, last = min(first_ns, self._first_ns), max(last_ns, self._last_ns)
-        wider = len(self._names.union(names)) - len(self._names)
-        size_bytes += self.size_bytes + 8 * wider * self.n
-        return size_bytes <= max_bytes and first // _HOUR_NS == last // _HOUR_NS
+        width = len(self._names.union(names))
+        gaps = (self.n + n) * width - self._cells - n * len(names)
+        return self._part_bytes + size_bytes + 8 * gaps <= max_bytes and first // _HOUR_NS == last // _HOUR_NS
 
     def add_sample(
         self,
@@ -189,7 +192,7 @@ class BlockBuilder:
 
 def _joinable(part: _Rows | Columns) -> object:
     """The same of neighbours that become columns together."""
-    return part.from_json if isinstance(part, _Rows) else id(part)
+    return part.from_json if isinstance(part, _Rows) else object()
 
 
 def _arrays(group: list[_Rows | Columns]) -> dict[str, pa.Array]:

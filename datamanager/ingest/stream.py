@@ -34,13 +34,11 @@ class OpenBlock:
     auto: bool
     builder: BlockBuilder = field(default_factory=BlockBuilder)
     messages: int = 0
-    size_bytes: int = 0
     waiting: dict["Sender", list[int]] = field(default_factory=dict)
 
     def wait(self, sender: "Sender", messages: int, size_bytes: int) -> None:
         """Notes that messages of a sender, of this size together, are in the block."""
         self.messages += messages
-        self.size_bytes += size_bytes
         sender.open_messages += messages
         sender.open_bytes += size_bytes
         counts = self.waiting.get(sender)
@@ -130,7 +128,9 @@ class StreamWriter:
             columns = parse_columns(payload, max_channels=self._config.max_channels, from_json=from_json)
             first_ns, last_ns, size = int(columns.t_ns.min()), int(columns.t_ns.max()), columns.size_bytes
             self._check_layout(columns.names)
-            block = self._block_for(columns.names, first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
+            block = self._block_for(
+                columns.names, len(columns.t_ns), first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal
+            )
             block.builder.add_columns(seq, columns, first_ns, last_ns)
         else:
             t_ns = parse_time_ns(message.t_ns, message.timestamp)
@@ -139,7 +139,7 @@ class StreamWriter:
             names, leaves = self._flattener.flatten(payload)
             self._check_layout(names)
             size = _ROW_BYTES + 8 * len(leaves) + sum(_text_bytes(v) for v in leaves if type(v) is str)
-            block = self._block_for(names, t_ns, t_ns, size, auto=auto, now_s=now_s, seal=seal)
+            block = self._block_for(names, 1, t_ns, t_ns, size, auto=auto, now_s=now_s, seal=seal)
             block.builder.add_sample(seq, t_ns, names, leaves, from_json=from_json, size_bytes=size)
             first_ns = last_ns = t_ns
         self.ledger.arrive(block.pending, seq)
@@ -163,7 +163,9 @@ class StreamWriter:
         if first_ns // HOUR_NS != last_ns // HOUR_NS:
             return False
         size = columns.size_bytes
-        block = self._block_for(columns.names, first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal)
+        block = self._block_for(
+            columns.names, len(columns.t_ns), first_ns, last_ns, size, auto=auto, now_s=now_s, seal=seal
+        )
         block.builder.add_run(first_seq, columns, first_ns, last_ns)
         self.ledger.arrive_run(block.pending, first_seq, first_seq + len(run) - 1)
         return True
@@ -206,6 +208,7 @@ class StreamWriter:
     def _block_for(
         self,
         names: tuple[str, ...],
+        n: int,
         first_ns: int,
         last_ns: int,
         size_bytes: int,
@@ -222,7 +225,7 @@ class StreamWriter:
         block = self.block
         if block is not None and not (
             block.auto is auto
-            and block.builder.fits(names, first_ns, last_ns, size_bytes, self._config.max_block_bytes)
+            and block.builder.fits(names, n, first_ns, last_ns, size_bytes, self._config.max_block_bytes)
         ):
             seal(self)
             block = None

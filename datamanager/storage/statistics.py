@@ -37,7 +37,7 @@ def pack(values: Matrix) -> bytes:
     """
     channels, n = values.shape
     out = np.empty((_WIDTH, channels))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         out[3] = values.mean(axis=1)
         if np.isnan(out[3]).any():
             return _pack_gaps(values, out)
@@ -53,7 +53,7 @@ def _pack_gaps(values: Matrix, out: Matrix) -> bytes:
     there = ~np.isnan(values)
     counts = there.sum(axis=1)
     rows = np.arange(len(values))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         out[3] = np.where(there, values, 0.0).sum(axis=1) / counts
         out[1] = np.fmin.reduce(values, axis=1)
         out[2] = np.fmax.reduce(values, axis=1)
