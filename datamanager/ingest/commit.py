@@ -163,6 +163,11 @@ class Committer:
         await self._clock.sleep(pause_s)
         return min(pause_s * 2, _MAX_PAUSE_S)
 
+    async def _missing(self, blocks: list[Block], *, statistics: bool = False) -> list[Block]:
+        missing = await self._stores.telemetry.missing(blocks, statistics=statistics)
+        await self._stores.ledgers.sync()  # what is there stays there
+        return missing
+
     async def _write_blocks(self, items: dict[int, CommitItem], lost: dict[int, str]) -> None:
         waiting = [item.block for item in items.values() if item.block is not None]
         pause_s = 0.05
@@ -170,7 +175,7 @@ class Committer:
         while waiting:
             try:
                 if unsure:
-                    waiting = await self._stores.telemetry.missing(waiting)
+                    waiting = await self._missing(waiting)
                 if waiting:
                     await self._stores.telemetry.insert(waiting)
             except BulkFailure as failure:
@@ -188,7 +193,7 @@ class Committer:
         while blocks:
             try:
                 if unsure:
-                    blocks = await self._stores.telemetry.missing(blocks, statistics=True)
+                    blocks = await self._missing(blocks, statistics=True)
                 for account in {accounts[b.id] for b in blocks}:
                     await account.stand([b for b in blocks if accounts[b.id] is account])
                 if blocks:

@@ -93,9 +93,6 @@ class Producer:
     async def read(self, *, owner: str | None = None) -> Reading:
         """Reads the ledger: what was folded, what was written since; mends statistics that a crash left out.
 
-        What was read is known to be there, not yet to survive: that it does once `ledger_change` was written, for then
-        MongoDB's journal holds all that came before.
-
         Args:
             owner: names the connection that speaks for the producer from now on.
 
@@ -111,6 +108,7 @@ class Producer:
         rejected = await self._letters.seqs(*place)
         others = [h for h in headers if h.id not in self._unsettled]
         await mend_statistics(self._stores.telemetry, self.session, others, self.name, since)
+        await self._stores.ledgers.sync()  # from here on it may be promised
         return Reading(ledger, headers, records, rejected)
 
     def adopt(self, reading: Reading) -> None:

@@ -128,7 +128,7 @@ class Registry:
             if producer.arrivals == arrivals:  # else what came meanwhile may be missing from what was read
                 break
         producer.adopt(reading)
-        async with producer.keeping:  # this makes what was read durable: see `Producer.read`
+        async with producer.keeping:  # totals and spans that a crash left behind
             await keep_ledgers(self._stores.sessions, self._stores.ledgers, [producer])
 
     async def session(

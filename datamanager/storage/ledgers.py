@@ -76,6 +76,18 @@ class Ledgers:
             if found is not None:
                 return found
 
+    async def sync(self) -> None:
+        """Returns when everything that was read before is in MongoDB's journal.
+
+        A read may see what its writer still waits for, and what the death of MongoDB would take away again. Whatever
+        came before an acknowledged journaled write is in the journal too, though that changes nothing.
+
+        Raises:
+            MongoUnavailable: what was read may be gone.
+        """
+        with translated():
+            await self._ledgers.update_one({"_id": ""}, {"$set": {"stamp": ""}})
+
     async def put(self, changes: Sequence[LedgerChange]) -> set[str]:
         """Writes ledgers, journaled.
 
