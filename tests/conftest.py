@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.processes import clean_environ, datamanager, datamanager_worker, served, wait_until
 
 from datamanager.config import Config, load_config
 from datamanager.local.state import LocalState, read_state
+
+settings.register_profile("project", deadline=None)  # how long an example takes hangs on what else the machine does
+settings.load_profile("project")
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "recordings"
 """Real recordings, beside the repository; not part of it."""
