@@ -94,7 +94,8 @@ def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
     heads = [{"t_ns": str(t), "timestamp": t / 1e9} for t in times]
     columns = [json_values(column) for column in batch.columns[1:]]
     rows = zip(*columns, strict=True) if columns else ((),) * len(times)
-    lines = [head | dict(zip(names[1:], row, strict=True)) for head, row in zip(heads, rows, strict=True)]
+    # A channel may be called as the time is: the time wins.
+    lines = [head | dict(zip(names[1:], row, strict=True)) | head for head, row in zip(heads, rows, strict=True)]
     if len(_lead(names)) > 1:
         for line in lines:
             line["t_end_ns"] = str(line["t_end_ns"])
