@@ -28,7 +28,13 @@ def session() -> str:
 @pytest.fixture(scope="module")
 def hasty(server_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with small limits and no patience."""
-    small = {"MESSAGE_TIMEOUT_S": "0.5", "MAX_MESSAGE_BYTES": "4000", "MAX_BATCH_MESSAGES": "10", "MAX_STREAMS": "3"}
+    small = {
+        "MESSAGE_TIMEOUT_S": "0.5",
+        "MAX_MESSAGE_BYTES": "4000",
+        "MAX_BATCH_MESSAGES": "10",
+        "MAX_STREAMS": "3",
+        "DEAD_LETTERS_PER_SESSION": "7",
+    }
     variables = {f"DATAMANAGER_{name}": value for name, value in small.items()}
     with served(server_config, log=tmp_path_factory.mktemp("hasty") / "serve.log", **variables) as url:
         yield url
@@ -198,3 +204,12 @@ async def test_a_body_may_end_the_session(server: str, session: str) -> None:
     assert said["acked"] == {"x": 0}
     async with httpx.AsyncClient(base_url=server, trust_env=False) as http:
         assert (await http.get(f"/api/v1/sessions/raw/{session}")).json()["status"] == "ended"
+
+
+async def test_dead_letters_of_a_session_are_bounded_and_the_newest_stay(hasty: str, session: str) -> None:
+    bad = [sample(i, payload=5) for i in range(50)]
+    said = (await post(hasty, packed([hello(session), sample(50), *bad], NDJSON))).json()
+    assert (said["rejected"], said["acked"]) == (50, {"x": 50})
+    async with httpx.AsyncClient(base_url=hasty, trust_env=False) as http:
+        items = (await http.get("/api/v1/dead-letters", params={"session_id": session})).json()["items"]
+    assert sorted(item["seq"] for item in items) == list(range(43, 50))
