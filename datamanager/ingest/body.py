@@ -99,17 +99,18 @@ class BodyIngest:
         loop = asyncio.get_running_loop()
         iterator = aiter(pieces)
         while True:
-            if whole != self._whole or not self._framer.partial:
+            partial = self._framer.partial
+            if whole != self._whole or not partial:
                 waited_s, whole = 0.0, self._whole
             began_s = loop.time()
             try:
-                async with asyncio.timeout(limit_s - waited_s if self._framer.partial else None):
+                async with asyncio.timeout(limit_s - waited_s if partial else None):
                     piece = await anext(iterator)
             except StopAsyncIteration:
                 return
             except TimeoutError as exc:
                 raise Refused("malformed", f"a message was not whole after {limit_s} s") from exc
-            waited_s += loop.time() - began_s
+            waited_s += loop.time() - began_s if partial else 0.0
             yield piece
 
     async def _take(self, found: bytes | Refused) -> None:

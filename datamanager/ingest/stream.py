@@ -67,6 +67,7 @@ class StreamWriter:
         kind: the stream's one kind.
         ledger: the producer's numbers in this stream.
         senders: who is told about acks.
+        read_last: the columns `t_ns` and `seq` of the stored block that was looked into last.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class StreamWriter:
         self.senders: set[Sender] = set()
         self.block: OpenBlock | None = None
         self.metadata: dict[str, Any] = {}
+        self.read_last: tuple[Any, Any] | None = None
         self._config = config
         self._flattener = Flattener(max_channels=config.max_channels, max_depth=config.max_depth)
         self._channels = set(channels)

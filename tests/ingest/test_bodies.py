@@ -143,8 +143,10 @@ async def test_a_body_that_is_never_between_messages_may_take_its_time(hasty: st
 async def test_a_pause_between_messages_may_be_long(hasty: str, session: str) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield packed([hello(session), sample(0)], NDJSON)
-        await asyncio.sleep(1)
-        yield packed([sample(1)], NDJSON)
+        await asyncio.sleep(0.8)
+        yield packed([sample(1)], NDJSON)[:10]
+        await asyncio.sleep(0.1)
+        yield packed([sample(1)], NDJSON)[10:]
 
     assert (await post(hasty, body())).json()["accepted"] == 2
 
