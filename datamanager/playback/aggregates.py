@@ -95,7 +95,7 @@ class AggregateReader:
         found = await find(scan, self._lod, window_ns)
         span = found.span
         if span is None:
-            return found.cells
+            return Cells.joined([], len(scan.channels))
         first = max(scan.start_ns, span[0]) // window_ns
         windows = (min(scan.end_ns, span[1] + 1) - 1) // window_ns - first + 1
         return await merged_in(scan, found, (first * window_ns, (first + windows) * window_ns, windows))
@@ -115,11 +115,10 @@ async def _one(item: T) -> AsyncIterator[T]:
 
 def _columns(cells: Cells, channel: int) -> list[pa.Array]:
     """The columns of one channel in the order of `FIELDS`; without values only the count."""
-    empty = cells.values[:, COUNT, channel] == 0
+    rows = np.ascontiguousarray(cells.values[:, :, channel].T)
+    empty = rows[COUNT] == 0
     mask = empty if empty.any() else None
-    fields = range(1, len(FIELDS))
-    counts = pa.array(cells.values[:, COUNT, channel].astype(np.int64))
-    return [counts, *(pa.array(cells.values[:, at, channel], mask=mask) for at in fields)]
+    return [pa.array(rows[COUNT].astype(np.int64)), *(pa.array(row, mask=mask) for row in rows[COUNT + 1 :])]
 
 
 def _json(query: AggregateQuery, cells: Cells, channels: list[str]) -> bytes:

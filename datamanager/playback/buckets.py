@@ -86,10 +86,12 @@ def bucket_schema(channels: Sequence[str]) -> pa.Schema:
 def to_table(cells: Cells, channels: Sequence[str]) -> pa.Table:
     """Buckets as an answer's table; a bucket without a value of a channel has none."""
     columns: dict[str, Any] = {"t_ns": cells.t_ns, "t_end_ns": cells.t_end_ns, "count": cells.count}
-    for i, name in enumerate(channels):
-        empty = cells.values[:, COUNT, i] == 0
+    values = np.ascontiguousarray(cells.values.transpose(2, 1, 0))
+    for name, rows in zip(channels, values, strict=True):
+        empty = rows[COUNT] == 0
+        mask = empty if empty.any() else None
         for field, at in (("min", MIN), ("max", MAX), ("mean", MEAN)):
-            columns[f"{field}({name})"] = pa.array(cells.values[:, at, i], mask=empty)
+            columns[f"{field}({name})"] = pa.array(rows[at], mask=mask)
     schema = bucket_schema(channels)
     return pa.Table.from_arrays([pa.array(columns[name]) for name in schema.names], schema=schema)
 
@@ -136,8 +138,10 @@ async def merged_in(scan: Scan, found: Found, edges: Edges) -> Cells:
         inside = d["t_ns"] >= scan.start_ns and d["t_end_ns"] < scan.end_ns
         fits = d["t_end_ns"] - d["t_ns"] <= longest_ns
         (whole if inside and fits and id(d) not in dropped else parted).append(d)
-    parts = [found.cells, cells_of_blocks(whole, scan.layout.schemas, channels)]
+    parts = [*found.parts, cells_of_blocks(whole, scan.layout.schemas, channels)]
     if parted:
         async for table in scan.tables(found.index.only(parted)):
             parts.append(cells_of_table(table, edges, channels))  # noqa: PERF401  # an async comprehension reads worse
+    # Sorted, parts nearly always join to ascending cells, which need not be moved again.
+    parts = sorted((part for part in parts if len(part)), key=lambda part: int(part.t_ns[0]))
     return merge_cells(Cells.joined(parts, len(channels)), edges)

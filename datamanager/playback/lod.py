@@ -9,10 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from datamanager.playback.scan import BlockIndex, Scan
-from datamanager.storage.cells import Cells, Ints, in_channels
+from datamanager.storage.cells import Cells, in_channels
 from datamanager.storage.doubled import ranges_of
 from datamanager.storage.lod import CHUNK_CELLS, LEVELS_NS, Chunk, Lod
 from datamanager.storage.mongo import Document
@@ -29,12 +27,12 @@ class Found:
     """All samples of a range, once.
 
     Attributes:
-        cells: those that lie wholly in the range.
+        parts: cells that lie wholly in the range.
         index: further blocks, some perhaps only to know what is doubled.
         counted: those of them that count.
     """
 
-    cells: Cells
+    parts: list[Cells]
     index: BlockIndex
     counted: list[Document] = field(default_factory=list)
 
@@ -43,9 +41,8 @@ class Found:
         """Times of the first and last sample, which may lie outside the range; None when there is nothing."""
         firsts = [d["t_ns"] for d in self.counted]
         lasts = [d["t_end_ns"] for d in self.counted]
-        if len(self.cells):
-            firsts.append(int(self.cells.t_ns.min()))
-            lasts.append(int(self.cells.t_end_ns.max()))
+        firsts += [int(part.t_ns.min()) for part in self.parts]
+        lasts += [int(part.t_end_ns.max()) for part in self.parts]
         return (min(firsts), max(lasts)) if firsts else None
 
 
@@ -63,7 +60,7 @@ async def find(scan: Scan, lod: Lod, wanted_ns: int) -> Found:
         if found is not None:
             return found
     index = await scan.index(packed=True)
-    return Found(Cells.joined([], len(scan.channels)), index, index.documents)
+    return Found([], index, index.documents)
 
 
 async def _rolled_up(scan: Scan, lod: Lod, level_ns: int, wanted_ns: int) -> Found | None:
@@ -78,12 +75,13 @@ async def _rolled_up(scan: Scan, lod: Lod, level_ns: int, wanted_ns: int) -> Fou
     fresh = _not_held(fresh, chunks, level_ns)
     if _doubles(fresh, chunks):
         return None
-    cells, windows = _joined(chunks, scan.channels)
-    near = (cells.t_end_ns >= scan.start_ns) & (cells.t_ns <= scan.end_ns - 1)
-    whole = (cells.t_ns >= scan.start_ns) & (cells.t_end_ns <= scan.end_ns - 1)
-    whole &= cells.t_end_ns - cells.t_ns <= MUCH_LONGER * wanted_ns
-    opened = np.unique(windows[near & ~whole])
-    runs = _runs(opened.tolist(), level_ns)
+    parts: list[Cells] = []
+    opened: list[int] = []
+    for chunk in chunks:
+        part, others = _parted(chunk, scan, MUCH_LONGER * wanted_ns)
+        parts += [part] if len(part) else []
+        opened += others
+    runs = _runs(opened, level_ns)
     if len(runs) > _MOST_OPENED or len(opened) > _MOST_OPENED_CELLS:
         return None
     around = await asyncio.gather(
@@ -98,7 +96,7 @@ async def _rolled_up(scan: Scan, lod: Lod, level_ns: int, wanted_ns: int) -> Fou
         and d["t_ns"] < scan.end_ns
         and (d["block"] in fresh_ids or any(first_ns <= d["t_ns"] < end_ns for first_ns, end_ns in runs))
     ]
-    return Found(cells if whole.all() else cells[whole], index, counted)
+    return Found(parts, index, counted)
 
 
 def _not_held(documents: list[Document], chunks: Sequence[Chunk], level_ns: int) -> list[Document]:
@@ -121,14 +119,15 @@ def _doubles(documents: Sequence[Document], chunks: Sequence[Chunk]) -> bool:
     )
 
 
-def _joined(chunks: Sequence[Chunk], channels: Sequence[str]) -> tuple[Cells, Ints]:
-    """The cells of chunks, with the wanted channels, and the number of each one's window."""
-    parts = [
-        Cells(c.cells.t_ns, c.cells.t_end_ns, c.cells.count, in_channels(c.cells.values, c.channels, channels))
-        for c in chunks
-    ]
-    windows: Ints = np.concatenate([np.empty(0, np.int64), *(chunk.windows for chunk in chunks)])
-    return Cells.joined(parts, len(channels)), windows
+def _parted(chunk: Chunk, scan: Scan, longest_ns: int) -> tuple[Cells, list[int]]:
+    """The cells of a chunk that come in whole, with the wanted channels, and the windows that are to be opened."""
+    cells = chunk.cells
+    near = (cells.t_end_ns >= scan.start_ns) & (cells.t_ns <= scan.end_ns - 1)
+    whole = (cells.t_ns >= scan.start_ns) & (cells.t_end_ns <= scan.end_ns - 1)
+    whole &= cells.t_end_ns - cells.t_ns <= longest_ns
+    values = in_channels(cells.values, chunk.channels, scan.channels)
+    wanted = Cells(cells.t_ns, cells.t_end_ns, cells.count, values)
+    return (wanted if whole.all() else wanted[whole]), chunk.windows[near & ~whole].tolist()
 
 
 def _runs(windows: list[int], level_ns: int) -> list[tuple[int, int]]:

@@ -104,10 +104,19 @@ def _ndjson_bytes(batch: pa.RecordBatch, names: list[str]) -> bytes:
 
 def json_values(column: pa.Array) -> list[Any]:
     """A column's values as JSON has them: NaN and infinities by name."""
-    values = column.to_pylist()
-    if pa.types.is_floating(column.type) and not np.isfinite(column.drop_null().to_numpy(zero_copy_only=False)).all():
-        return [_TEXT_OF.get(str(v), v) if v is not None and not np.isfinite(v) else v for v in values]
-    return values  # type: ignore[no-any-return]  # pyarrow ships no types
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow ships no types
+    # By way of numpy: pyarrow makes an object of its own of each value first.
+    numbers = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    values: list[Any] = numbers.tolist()
+    if pa.types.is_floating(kind):
+        for i in np.flatnonzero(~np.isfinite(numbers)).tolist():
+            values[i] = _TEXT_OF[str(values[i])]
+    if column.null_count:
+        for i in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist():
+            values[i] = None
+    return values
 
 
 async def _json(stream: str, start_ns: int, gathered: Any) -> Body:

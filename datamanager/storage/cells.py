@@ -122,7 +122,9 @@ def merged(cells: Cells, numbers: Ints) -> Cells:
         cells, numbers = cells[order], numbers[order]
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
     values, t_end_ns = cells.values, cells.t_end_ns
-    counts = np.add.reduceat(values[:, COUNT], starts)
+    count = np.add.reduceat(cells.count, starts)
+    full = bool((values[:, COUNT] == cells.count[:, None]).all())
+    counts = count[:, None].astype(np.float64) if full else np.add.reduceat(values[:, COUNT], starts)
     out = np.empty((len(starts), *values.shape[1:]))
     out[:, COUNT] = counts
     there = values[:, COUNT] > 0
@@ -139,7 +141,7 @@ def merged(cells: Cells, numbers: Ints) -> Cells:
     out[:, FIRST] = _firsts(values[:, FIRST], there, starts)
     out[:, LAST] = _lasts(values[:, LAST], there, starts, numbers, t_end_ns)
     last_ns = np.maximum.reduceat(t_end_ns, starts)
-    return Cells(cells.t_ns[starts], last_ns, np.add.reduceat(cells.count, starts), out)
+    return Cells(cells.t_ns[starts], last_ns, count, out)
 
 
 def _firsts(values: Floats, there: Any, starts: Ints) -> Floats:
