@@ -188,20 +188,20 @@ class Ingest:
         self, sender: Sender, producer: Producer, stream: StreamWriter, message: Message, seq: int
     ) -> None:
         """A number that is there already: the same message again, or another one that must not vanish unsaid."""
-        if not message.redelivery:
-            same = False
-            if sender.repeats_allowed:
-                await self._no_longer_pending(producer, stream, seq)
-                same = await same_message(self._stores, producer, stream, message, seq)
-            if not same:
-                raise Refused(
-                    "seq_conflict", f"seq {seq} of stream {stream.name!r} is known and this is not marked as redelivery"
-                )
+        if sender.repeats_allowed:  # its answer says that all is durable
+            await self._no_longer_pending(producer, stream, seq)
+        if not message.redelivery and not (
+            sender.repeats_allowed and await same_message(self._stores, producer, stream, message, seq)
+        ):
+            raise Refused(
+                "seq_conflict", f"seq {seq} of stream {stream.name!r} is known and this is not marked as redelivery"
+            )
         sender.accepted += 1
         sender.touch(stream)
 
     async def _no_longer_pending(self, producer: Producer, stream: StreamWriter, seq: int) -> None:
-        self.sealer.flush(producer)
+        if stream.ledger.standing(seq) == "pending":
+            self.sealer.flush(producer)
         while stream.ledger.standing(seq) == "pending":
             await producer.moved()
 
