@@ -21,6 +21,7 @@ Body = AsyncIterator[bytes]
 _BUCKET_COLUMNS = ("t_ns", "t_end_ns", "count")
 _TEXT_OF = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _PIECE = 65_536
+_PIECE_VALUES = 100_000
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -129,10 +130,17 @@ async def _json(stream: str, start_ns: int, gathered: Any) -> Body:
         yield b',"%b":' % {"t_ns": b"offset_ns", "t_end_ns": b"end_offset_ns"}.get(name, b"count")
         yield msgspec.json.encode(values.tolist())
     yield b',"channels":{'
-    for number, name in enumerate(table.schema.names[len(lead) :]):
-        yield (b"," if number else b"") + msgspec.json.encode(name) + b":"
-        yield await asyncio.to_thread(_json_column, table.column(len(lead) + number))
+    channels = table.select(range(len(lead), table.num_columns))
+    step = max(1, _PIECE_VALUES // max(1, table.num_rows))
+    for at in range(0, channels.num_columns, step):
+        some = channels.select(range(at, min(at + step, channels.num_columns)))
+        yield (b"," if at else b"") + await asyncio.to_thread(_json_columns, some)
     yield b"}}"
+
+
+def _json_columns(table: pa.Table) -> bytes:
+    names = (msgspec.json.encode(name) for name in table.schema.names)
+    return b",".join(b"%b:%b" % pair for pair in zip(names, map(_json_column, table.columns), strict=True))
 
 
 def _json_column(column: pa.ChunkedArray) -> bytes:
