@@ -8,7 +8,7 @@ import signal
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ from support.processes import clean_environ, datamanager, wait_until
 from support.senders import BodySender, PlainSender, SdkSender
 from support.verdict import check_sent, stored_ids
 
-__all__ = ["VICTIMS", "Kills", "Up", "run_under_kills", "running_up"]
+__all__ = ["VICTIMS", "Kills", "Up", "run_under_hangs", "run_under_kills", "running_up"]
 
+Hangs = Sequence[tuple[Sequence[str], float]]
 VICTIMS = ("serve", "worker", "mongod", "weed", "redis-server")
 _ROLES = re.compile(r"^\S*?(mongod|weed|redis-server) |(?<![\w-])(serve|worker)(?![\w-])")
 
@@ -109,13 +110,41 @@ async def _kill_on(up: Up, plain: PlainSender, senders: list[asyncio.Task[None]]
     return kills
 
 
+async def _hang_on(up: Up, plain: PlainSender, senders: list[asyncio.Task[None]], hangs: Hangs) -> Kills:
+    kills = Kills()
+    for victims, hung_s in hangs:
+        pids = [pid for victim in victims for pid in up.pids(victim)]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(hung_s)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        kills.recovery_s[f"{' + '.join(victims)} ({hung_s:g} s)"].append(await _acked_again(plain))
+        for sender in senders:
+            assert not sender.done(), sender.exception()
+    return kills
+
+
 async def run_under_kills(up: Up, count: int, seed: int) -> Kills:
     """Three robots send while `count` processes are killed; then everything that was acked is there, once."""
+    return await _run_under(up, lambda plain, senders: _kill_on(up, plain, senders, count, seed))
+
+
+async def run_under_hangs(up: Up, hangs: Hangs) -> Kills:
+    """As `run_under_kills`, but processes stand still for so many seconds, and go on with what they were asked before."""
+    return await _run_under(up, lambda plain, senders: _hang_on(up, plain, senders, hangs))
+
+
+async def _run_under(
+    up: Up, ordeal: Callable[[PlainSender, list[asyncio.Task[None]]], Coroutine[Any, Any, Kills]]
+) -> Kills:
     sdk, plain, bodies = SdkSender(up.url, "sdk"), PlainSender([up.url], "plain"), BodySender([up.url], "bodies")
     senders = [asyncio.create_task(s.run()) for s in (sdk, plain, bodies)]
     try:
         await asyncio.sleep(1)
-        kills = await _kill_on(up, plain, senders, count, seed)
+        kills = await ordeal(plain, senders)
         await _acked_again(plain)
         for sender in (sdk, plain, bodies):
             sender.stop()
