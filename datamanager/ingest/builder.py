@@ -134,8 +134,8 @@ class BlockBuilder:
         """The block, its rows in ascending time, equal times in the order they came.
 
         Args:
-            layout: channel to type; these are in the block, as wide at least, when that makes it no more than twice
-                as large. So a stream whose samples lack now this and now that channel keeps to few schemas.
+            layout: channel to type; these are in the block, numbers as wide at least, when that makes it no more than
+                twice as large. So a stream whose samples lack now this and now that channel keeps to few schemas.
         """
         if layout is not None and 8 * self.n * len(layout) > 2 * self.size_bytes + _SMALL_BYTES:
             layout = None
@@ -183,7 +183,10 @@ class BlockBuilder:
         columns, types = [], []
         for name in names:
             parts = [(piece.get(name), n) for piece, n in zip(pieces, sizes, strict=True)]
-            column, kind = _join(parts, layout.get(name, "null"))
+            column, kind = _join(parts)
+            wider = widen(kind, layout.get(name, "null"))
+            if wider != "string" or kind == "null":  # numbers become text only among texts
+                column, kind = cast_column(column, wider), wider
             columns.append(column if order is None else column.take(pa.array(order)))
             types.append(kind)
         numeric = [dense(column) for column in columns if is_numeric(column.type)]
@@ -224,8 +227,9 @@ def _all_float(layout: Mapping[str, str], names: AbstractSet[str]) -> bool:
     return layout.keys() == names and set(layout.values()) == {"float"}
 
 
-def _join(pieces: list[tuple[pa.Array | None, int]], kind: str) -> tuple[pa.Array, str]:
-    """One column of all pieces, widened to a type that holds them all; missing where a piece lacks the channel."""
+def _join(pieces: list[tuple[pa.Array | None, int]]) -> tuple[pa.Array, str]:
+    """One column of all pieces, widened to the type that holds them all; missing where a piece lacks the channel."""
+    kind = "null"
     for piece, _ in pieces:
         if piece is not None:
             kind = widen(kind, type_of_column(piece))

@@ -19,10 +19,11 @@ Standing = Literal["new", "pending", "durable"]
 class Pending:
     """Numbers that arrived together and become durable together. Made by `StreamLedger.open`."""
 
-    __slots__ = ("closed", "first", "seqs")
+    __slots__ = ("arrived", "closed", "first", "seqs")
 
     def __init__(self) -> None:
         self.first: int | None = None
+        self.arrived = False
         self.seqs = RangeSet()
         self.closed = False
 
@@ -92,6 +93,7 @@ class StreamLedger:
         """Adds a new number to a group."""
         self._came(seq, seq)
         self._arrived.add(seq, seq)
+        pending.arrived = True
         pending.seqs.add(seq, seq)
         if pending.first is None or seq < pending.first:
             pending.first = seq
@@ -129,6 +131,8 @@ class StreamLedger:
         target = self._rejected if rejected else self.durable
         for first, last in pending.seqs:
             target.add(first, last)
+            if rejected and pending.arrived:  # it may be sent again, and well
+                self._arrived.remove(first, last)
         for ranges in (self._arrived, self._rejected, self.durable):
             if len(ranges) > 2 * MAX_GAPS:
                 ranges.close_gaps(MAX_GAPS, below=self._heap[0][0] if self.held else None)

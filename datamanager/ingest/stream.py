@@ -225,8 +225,10 @@ class StreamWriter:
                 f"the message takes {size_bytes} bytes of a block, which has {self._config.max_block_bytes}",
             )
         block = self.block
+        # A large message stands alone: among others its numbers may become text, which is several times as large.
         if block is not None and not (
-            block.auto is auto
+            size_bytes < self._config.block_bytes
+            and block.auto is auto
             and block.builder.fits(names, n, first_ns, last_ns, size_bytes, self._config.max_block_bytes)
         ):
             seal(self)

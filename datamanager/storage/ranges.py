@@ -34,6 +34,18 @@ class RangeSet:
         firsts[low:high] = [first]
         lasts[low:high] = [last]
 
+    def remove(self, first: int, last: int) -> None:
+        """Removes every integer of `[first, last]`."""
+        low = bisect_left(self._lasts, first)
+        high = bisect_right(self._firsts, last)
+        if low >= high:
+            return
+        left = (self._firsts[low], first - 1)
+        right = (last + 1, self._lasts[high - 1])
+        kept = [pair for pair in (left, right) if pair[0] <= pair[1]]
+        self._firsts[low:high] = [pair[0] for pair in kept]
+        self._lasts[low:high] = [pair[1] for pair in kept]
+
     def __contains__(self, value: int) -> bool:
         at = bisect_right(self._firsts, value) - 1
         return at >= 0 and value <= self._lasts[at]

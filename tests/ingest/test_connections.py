@@ -239,6 +239,19 @@ async def test_numbers_that_become_text_within_one_block_are_kept(server: str, s
     assert found[-1] == "text"
 
 
+async def test_many_booleans_that_stand_among_texts_are_kept(server: str, session: str, robot: RawRobot) -> None:
+    n = 20_000
+    flags = {f"c{i}": np.ones(n, bool).tobytes() for i in range(40)}
+    times = (T0 + np.arange(n)).tobytes()
+    await robot.send(0, dict.fromkeys(flags, "text"), t_ns=T0 - 1)
+    await robot.send(1, {"t_ns": times, "channels": flags, "dtypes": dict.fromkeys(flags, "bool")})
+    await robot.send(2, dict.fromkeys(flags, "text"), t_ns=T0 + n)
+    await robot.until(lambda: robot.acked.get("x") == 2)
+    assert not robot.rejects
+    rows = await read_range(server, session, channels="c7")
+    assert [row["c7"] for row in rows] == ["text", *["true"] * n, "text"]
+
+
 async def test_a_message_of_another_session_touches_no_number_of_this_one(robot: RawRobot) -> None:
     await robot.send(0)
     await robot.send(50, session_id="elsewhere")

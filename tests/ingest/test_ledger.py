@@ -214,3 +214,12 @@ def test_what_is_written_twice_or_in_blocks_with_other_edges_counts_once() -> No
     tally = Reading(EMPTY, [block(1, 10, None), block(1, 10, None), block(6, 15, 5)], [], []).tally()
     assert tally.totals["s"].records == 15
     assert list(tally.seen["s"]) == [(1, 15)]
+
+
+def test_what_could_not_be_kept_is_new_again() -> None:
+    ledger = StreamLedger()
+    lost = group(ledger, 3, 4)
+    ledger.resolve(group(ledger, 5))
+    ledger.resolve(lost, rejected=True)
+    assert [ledger.standing(seq) for seq in (3, 4, 5)] == ["new", "new", "durable"]
+    assert ledger.ackable() == 5

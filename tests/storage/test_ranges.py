@@ -35,6 +35,13 @@ def test_floor_and_common_are_those_of_the_set(pairs: Pairs, at: int, length: in
     assert members(found.common(at, at + length)) == model & set(range(at, at + length + 1))
 
 
+@given(PAIRS, st.integers(-2, 50), st.integers(0, 12))
+def test_what_is_removed_is_gone_and_nothing_else(pairs: Pairs, first: int, length: int) -> None:
+    found = RangeSet(pairs)
+    found.remove(first, first + length)
+    assert found == RangeSet((v, v) for v in members(pairs) - set(range(first, first + length + 1)))
+
+
 @given(PAIRS, st.integers(1, 5), st.integers(0, 60))
 def test_closing_gaps_adds_only_what_lies_between_members_and_under_the_bound(
     pairs: Pairs, most: int, below: int

@@ -38,10 +38,11 @@ class Columns:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the columns take in a block, roughly."""
+        """Bytes that the columns take in a block, roughly; a boolean counts as a byte."""
         if self.buffers is not None:
             return 16 * len(self.t_ns) + sum(map(len, self.buffers))
-        return 16 * len(self.t_ns) + int(sum(array.nbytes for array in self.arrays or ()))
+        bits = sum(7 * len(array) // 8 for array in self.arrays or () if pa.types.is_boolean(array.type))
+        return 16 * len(self.t_ns) + int(sum(array.nbytes for array in self.arrays or ())) + bits
 
 
 def is_columnar(payload: dict[object, object]) -> bool:

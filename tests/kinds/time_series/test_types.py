@@ -2,6 +2,7 @@
 
 import math
 import struct
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ def same(want: Any, got: Any) -> bool:
     if isinstance(got, str) and not isinstance(want, str):
         if isinstance(want, bool):
             return got == ("true" if want else "false")
-        got = int(got) if isinstance(want, int) else NAMED.get(got) if got in NAMED else float(got)
+        if isinstance(want, int):  # it may have been a float for a while, exactly
+            return Decimal(got) == want
+        got = NAMED[got] if got in NAMED else float(got)
     if isinstance(want, float):
         return isinstance(got, float) and (
             struct.pack("<d", want) == struct.pack("<d", got) or (math.isnan(want) and math.isnan(got))
