@@ -66,7 +66,7 @@ class _Robot:
     def __init__(self, url: str, path: str, source: Source, hello: dict[str, str] | None) -> None:
         self._source = source
         self._socket = FastSocket(url, path)
-        self._window, self._window_bytes = 64 * source.each, 1 << 20
+        self._window, self._window_bytes = 64 * source.each, 1 << 40  # of bytes nothing is known before a welcome
         self._base: int | None = None  # what the first frame was acked as: the server may have numbered it
         self._acked = 0
         self._waiting: deque[tuple[float, int]] = deque()  # when it counts from, and bytes, of each un-acked frame

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import msgpack
 import numpy as np
@@ -14,6 +14,7 @@ _VARIANTS = 16
 _STEP_NS = 33_333_333  # 30 a second
 
 
+@cache
 def jpeg_of(size_bytes: int, seed: int, width: int = 640, height: int = 480) -> bytes:
     """A JPEG of about that size: smooth shapes under noise, as strong as the size asks for."""
     generator = np.random.default_rng(seed)

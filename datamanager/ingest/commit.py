@@ -27,6 +27,8 @@ __all__ = ["CommitItem", "Committer", "Stores"]
 _log = get_logger(__name__)
 _GROUP_BYTES = 2_000_000  # a quarter of one sender's window: the rest of it comes in while this is written
 _GROUP_ITEMS = 1000
+_WORTH_BYTES = _GROUP_BYTES // 2  # less than that waits for the group under way: each group costs the disk two flushes
+_RECORD_BYTES = 1000  # of a document whose bytes are in S3, about
 _IN_FLIGHT = 3  # one group's blocks, another one's statistics, and one on its way
 _MAX_PAUSE_S = 1.0
 
@@ -84,12 +86,14 @@ class Committer:
         self._stores = stores
         self._clock = clock
         self._queue: deque[CommitItem] = deque()
+        self._queued_bytes = 0
+        self._in_flight = 0
         self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
     def submit(self, item: CommitItem) -> None:
         """Queues an item. What may be queued is bounded by what senders may have un-acked."""
         self._queue.append(item)
+        self._queued_bytes += _weight(item)
         self._wake.set()
 
     async def run(self) -> None:
@@ -100,19 +104,31 @@ class Committer:
         """
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._slots.acquire()
-                while not self._queue:
+                while not self._is_due:
                     self._wake.clear()
                     await self._wake.wait()
-                group.create_task(self._commit(self._take())).add_done_callback(lambda _: self._slots.release())
+                self._in_flight += 1
+                group.create_task(self._commit(self._take())).add_done_callback(self._done)
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether what waits is to be written now."""
+        if not self._in_flight or self._in_flight >= _IN_FLIGHT:
+            return bool(self._queue) and not self._in_flight
+        return self._queued_bytes >= _WORTH_BYTES or len(self._queue) >= _GROUP_ITEMS
+
+    def _done(self, _task: object) -> None:
+        self._in_flight -= 1
+        self._wake.set()
 
     def _take(self) -> list[CommitItem]:
         group: list[CommitItem] = []
         size = 0
         while self._queue and size < _GROUP_BYTES and len(group) < _GROUP_ITEMS:
             item = self._queue.popleft()
-            size += item.size_bytes
+            size += _weight(item)
             group.append(item)
+        self._queued_bytes -= size
         return group
 
     async def _commit(self, group: list[CommitItem]) -> None:
@@ -218,3 +234,8 @@ class Committer:
         refused = await self._stores.records.insert(collection, [i.document for i in items])
         for index, why in refused.items():
             lost[id(items[index])] = why
+
+
+def _weight(item: CommitItem) -> int:
+    """Bytes that an item is to MongoDB, about."""
+    return _RECORD_BYTES if "keys" in item.document else item.size_bytes
