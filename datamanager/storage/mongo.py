@@ -161,8 +161,9 @@ def _bulk_error(exc: BulkWriteError) -> DatamanagerError:
     details = exc.details or {}
     errors = {e["index"]: (int(e.get("code", 0)), str(e.get("errmsg", ""))) for e in details.get("writeErrors", [])}
     passing = [message for code, message in errors.values() if code in _PASSING_CODES]
-    if passing or (not errors and details.get("writeConcernErrors")):
-        return MongoUnavailable(f"MongoDB is passing through: {passing or details['writeConcernErrors']}")
+    unsure = details.get("writeConcernErrors")  # then even what is there already may not survive
+    if passing or unsure:
+        return MongoUnavailable(f"MongoDB is passing through: {passing or unsure}")
     return BulkFailure(errors)
 
 
