@@ -73,8 +73,8 @@ def message(seq: int, samples: Samples) -> Message:
     return Message(seq, [t for t, _ in samples], {n: [v.get(n) for _, v in samples] for n in ("f", "i")})
 
 
-def recording(rng: random.Random, stream: StreamOfBlocks) -> tuple[Samples, list[Block]]:
-    """Samples of some messages, and blocks that hold each at least once: late, overlapping, doubled, in some generation."""
+def recording(rng: random.Random, stream: StreamOfBlocks, *, auto: bool = False) -> tuple[Samples, list[Block]]:
+    """Samples of some messages, and blocks that hold each: late, overlapping, in some generation, and unless `auto` doubled."""
     late = set(rng.sample(range(150), 25))
     parts: dict[int, Samples] = {}
     for i in range(150):
@@ -86,10 +86,11 @@ def recording(rng: random.Random, stream: StreamOfBlocks) -> tuple[Samples, list
         runs = [[i] for i in range(first, first + 75) if i in late]
         rest = [i for i in range(first, first + 75) if i not in late]
         # Some reach into the next block: their numbers are doubled.
-        runs += [rest[at : at + rng.choice((1, 1, 1, 2))] for at in range(len(rest))]
+        runs += [rest[at : at + rng.choice((1, 1, 1, 1 if auto else 2))] for at in range(len(rest))]
         for run in runs:
             messages = [message(i, parts[i]) for i in run]
-            blocks.append(block_of(messages, stream.place, generation=rng.randrange(1, 30), producer=f"p{first}"))
+            more = {"generation": rng.randrange(1, 30), "producer": f"p{first}", "auto": auto}
+            blocks.append(block_of(messages, stream.place, **more))
     return [s for part in parts.values() for s in part], blocks
 
 
@@ -123,10 +124,11 @@ async def test_whatever_was_rolled_up_when_the_answer_is_that_of_the_samples(str
     await looks_true(stream, rng, samples)
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_a_rollup_that_dies_anywhere_leaves_answers_right(stream: StreamOfBlocks, seed: int) -> None:
+@pytest.mark.parametrize("auto", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_rollup_that_dies_anywhere_leaves_answers_right(stream: StreamOfBlocks, seed: int, auto: bool) -> None:
     rng = random.Random(seed)  # noqa: S311  # no secret
-    samples, blocks = recording(rng, stream)
+    samples, blocks = recording(rng, stream, auto=auto)
     await stream.write(*blocks)
     rollup, lod = rollup_of(stream.mongo), Lod(stream.mongo)
     await rollup.run(*stream.place, rng.randrange(1, 15))
@@ -217,3 +219,39 @@ async def test_a_statistic_that_was_written_twice_counts_once(stream: StreamOfBl
     assert [row["count"] for row in await rows_of(stream, 1)] == [2]
     await rollup_of(stream.mongo).run(*stream.place, 9)
     assert [row["count"] for row in await rows_of(stream, 1)] == [2]
+
+
+async def test_a_cell_that_is_opened_counts_no_number_that_a_neighbour_has(stream: StreamOfBlocks) -> None:
+    def message_at(seq: int, *seconds: float) -> Message:
+        return Message(seq, [T0 + int(t * S) for t in seconds], {"v": [float(seq)] * len(seconds)})
+
+    first, then, third = message_at(0, 1), message_at(1, 8), message_at(2, 10.5, 11)
+    await stream.write(
+        block_of([third], stream.place, generation=1),
+        block_of([first], stream.place, generation=1),
+        block_of([then, third], stream.place, generation=2),  # begins in the cell before the one of its double
+        *(block_of([message_at(i, 10 * i)], stream.place, generation=1) for i in range(3, 12)),
+    )
+    await rollup_of(stream.mongo).run(*stream.place, 3)
+    start, end = T0 + 5 * S, T0 + 100 * S
+    found = await find(await stream.scan(start, end), Lod(stream.mongo), 10 * S)
+    assert sum(int(part.count.sum()) for part in found.parts) == 9
+    assert sum(row["count"] for row in await rows_of(stream, 9, start, end)) == 10
+
+
+async def test_a_chunk_is_only_written_in_the_place_of_the_one_that_was_read(stream: StreamOfBlocks) -> None:
+    await stream.write(*(block_of([message(i, [(T0 + i * S, {"f": 1.0})])], stream.place) for i in range(5)))
+    rollup, lod = rollup_of(stream.mongo), Lod(stream.mongo)
+    await rollup.run(*stream.place, 2)
+    [chunk] = await lod.between(*stream.place, S, T0, T0 + 1)
+    chunk.upto = 7
+    assert await lod.put(*stream.place, [(chunk, 2)])
+    chunk.upto = 5
+    assert not await lod.put(*stream.place, [(chunk, 2)])
+    assert not await lod.put(*stream.place, [(chunk, None)])
+    [found] = await lod.between(*stream.place, S, T0, T0 + 1)
+    assert found.upto == 7
+    state = await lod.state(*stream.place)
+    assert state is not None
+    assert await lod.advance(*stream.place, state, 9, None)
+    assert not await lod.advance(*stream.place, state, 8, None)
