@@ -118,6 +118,8 @@ def _text(value: object) -> str | None:
         return "true" if value else "false"
     if type(value) is float and not math.isfinite(value):
         return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")  # noqa: PLR0124  # NaN
+    if type(value) is float and value.is_integer() and abs(value) <= _EXACT and (value or math.copysign(1, value) > 0):
+        return str(int(value))  # it may have come as an integer, and reads as the same number either way
     return repr(value)
 
 
