@@ -30,12 +30,18 @@ async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners
 
     async def send(data: bytes | str) -> None:
         if isinstance(data, str):
-            await asgi_send({"type": "websocket.send", "text": data, "bytes": None})
+            await tell({"type": "websocket.send", "text": data, "bytes": None})
         else:
-            await asgi_send({"type": "websocket.send", "bytes": data, "text": None})
+            await tell({"type": "websocket.send", "bytes": data, "text": None})
 
     async def close(code: int, reason: str) -> None:
-        await asgi_send({"type": "websocket.close", "code": code, "reason": reason})
+        await tell({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def tell(event: Any) -> None:
+        try:
+            await asgi_send(event)
+        except OSError as exc:  # so the server says that the peer is gone
+            raise Closed from exc
 
     await Connection(ingest, owners, receive, send, close).run()
 
