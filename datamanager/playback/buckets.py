@@ -35,14 +35,14 @@ def cells_of_table(table: pa.Table, edges: Edges, channels: Sequence[str]) -> Ce
     Args:
         table: samples in ascending time.
         edges: first time, first time after the end, and how many buckets lie between.
-        channels: the numeric channels, columns of the table.
+        channels: the numeric channels: the table's columns after the time, which one of them may be called as.
     """
     t_ns = table.column(0).to_numpy()
     starts = _bucket_starts(t_ns, edges)
     counts = np.diff(np.append(starts, len(t_ns)))
     values = np.empty((len(starts), len(FIELDS), len(channels)))
-    for i, name in enumerate(channels):
-        values[:, :, i] = _reduce_samples(dense(table.column(name).combine_chunks()), starts)
+    for i in range(len(channels)):
+        values[:, :, i] = _reduce_samples(dense(table.column(i + 1).combine_chunks()), starts)
     return Cells(t_ns[starts], t_ns[starts + counts - 1], counts, values)
 
 

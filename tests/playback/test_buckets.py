@@ -158,3 +158,11 @@ async def test_a_stream_of_texts_alone_has_counts(server: str, stream: StreamOfB
     rows = await buckets(server, stream, 5, T0, T0 + 10)
     assert sum(row["count"] for row in rows) == 2
     assert all(set(row) == {"t_ns", "t_end_ns", "count"} for row in rows)
+
+
+async def test_channels_may_bear_the_names_of_columns(server: str, stream: StreamOfBlocks) -> None:
+    channels = ("count", "t_end_ns", "t_ns")
+    samples: Samples = [(T0 + i, {name: i + k for k, name in enumerate(channels)}) for i in range(10)]
+    await stream.write(block_of([message(0, samples)], stream.place))
+    [row] = await buckets(server, stream, 1, T0 + 1, T0 + 9)  # an edge within the block, so that its samples are read
+    assert [row[f"min({name})"] for name in channels] == [1.0, 2.0, 3.0]
