@@ -158,7 +158,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         redis=redis,
         clock=clock,
         url_secret=await _patiently(lambda: load_url_secret(mongo)),
-        samples=Samples(streams, telemetry),
+        samples=Samples(streams, telemetry, lod),
         ranges=RangeReader(streams, telemetry, lod, config.playback),
         aggregates=AggregateReader(streams, telemetry, lod, config.playback),
         tier_requests=TierRequests(jobs, FrameTiers(mongo, clock), clock),

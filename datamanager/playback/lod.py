@@ -50,7 +50,7 @@ async def find(scan: Scan, lod: Lod, wanted_ns: int) -> Found:
     """What a range holds, in pieces that are not much longer than `wanted_ns` where rollups or blocks have such.
 
     Args:
-        scan: the range, its channels all numeric.
+        scan: the range, its channels all numeric; none when only counts are wanted.
         lod: where rollups are.
         wanted_ns: how long the runs are into which the samples are to be merged.
     """
@@ -59,7 +59,7 @@ async def find(scan: Scan, lod: Lod, wanted_ns: int) -> Found:
         found = await _rolled_up(scan, lod, levels[-1], wanted_ns)
         if found is not None:
             return found
-    index = await scan.index(packed=True)
+    index = await scan.index(packed=bool(scan.channels))
     return Found([], index, index.documents)
 
 
@@ -69,7 +69,7 @@ async def _rolled_up(scan: Scan, lod: Lod, level_ns: int, wanted_ns: int) -> Fou
     place = (layout.robot_id, layout.session_id, layout.stream)
     since_ns = scan.start_ns - layout.reach_ns
     chunks, fresh = await asyncio.gather(
-        lod.between(*place, level_ns, since_ns, scan.end_ns),
+        lod.between(*place, level_ns, since_ns, scan.end_ns, counts_only=not scan.channels),
         scan.statistics(since_ns, scan.end_ns, since_generation=layout.lod.upto),
     )
     fresh = _not_held(fresh, chunks, level_ns)

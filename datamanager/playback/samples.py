@@ -1,12 +1,18 @@
 """Samples for the parts that ask for a few: the last one before a time, and how many there are."""
 
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pyarrow as pa
 
 from datamanager.kinds.time_series.types import cast_column
+from datamanager.playback.lod import find
 from datamanager.playback.samples_port import SampleAt
-from datamanager.playback.scan import MAX_NS, BlockIndex, Scan, StreamLayout, load_layout
+from datamanager.playback.scan import MAX_NS, BlockIndex, Scan, StreamLayout, layout_of, load_layout
 from datamanager.storage.blocks import decode_batch
+from datamanager.storage.lod import Lod
 from datamanager.storage.mongo import Document
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
@@ -15,14 +21,16 @@ __all__ = ["Samples", "spread"]
 
 # How far back is looked for the last sample: nearly always it stands within the first.
 _LOOKS_NS = (10_000_000_000, 3_600_000_000_000, MAX_NS)
+_AT_ONCE = 8  # streams that are counted
 
 
 class Samples:
     """Reads `time_series` streams; the `SampleReader` of browsing."""
 
-    def __init__(self, streams: Streams, telemetry: Telemetry) -> None:
+    def __init__(self, streams: Streams, telemetry: Telemetry, lod: Lod) -> None:
         self._streams = streams
         self._telemetry = telemetry
+        self._lod = lod
 
     async def last_at(self, robot_id: str, session_id: str, stream: str, t_ns: int) -> SampleAt | None:
         """The last sample of a stream at or before `t_ns`; None when there is none."""
@@ -58,36 +66,49 @@ class Samples:
     ) -> dict[str, list[int]]:
         """How many samples each stream has in each bin of [start_ns, end_ns), without reading samples.
 
-        A block counts where its times say; one that spans bins is spread evenly over its time.
+        A block or a cell of a rollup counts where its times say; one that spans bins is spread evenly over its time.
         """
-        names = [s["stream"] for s in await self._streams.all_of(robot_id, session_id) if s["kind"] == "time_series"]
-        return {name: await self._count(robot_id, session_id, name, (start_ns, end_ns), bins) for name in names}
+        documents = await self._streams.all_of(robot_id, session_id)
+        layouts = [layout_of(document) for document in documents if document["kind"] == "time_series"]
+        at_once = asyncio.Semaphore(_AT_ONCE)
 
-    async def _count(self, robot_id: str, session_id: str, stream: str, span: tuple[int, int], bins: int) -> list[int]:
-        layout = await load_layout(self._streams, robot_id, session_id, stream)
-        index = await Scan(self._telemetry, layout, *span, []).index()
-        return spread(index, span, bins)
+        async def count(layout: StreamLayout) -> list[int]:
+            async with at_once:
+                return await self._count(layout, (start_ns, end_ns), bins)
+
+        counts = await asyncio.gather(*(count(layout) for layout in layouts))
+        return {layout.stream: found for layout, found in zip(layouts, counts, strict=True)}
+
+    async def _count(self, layout: StreamLayout, span: tuple[int, int], bins: int) -> list[int]:
+        found = await find(Scan(self._telemetry, layout, *span, []), self._lod, (span[1] - span[0]) // bins)
+        cells = [zip(*(c.tolist() for c in (p.t_ns, p.t_end_ns, p.count)), strict=True) for p in found.parts]
+        return spread(itertools.chain(*cells, _runs(found.index.only(found.counted))), span, bins)
 
 
-def spread(index: BlockIndex, span: tuple[int, int], bins: int) -> list[int]:
-    """The samples of blocks in each of `bins` bins of a half-open time range.
+def _runs(index: BlockIndex) -> Iterator[tuple[int, int, int]]:
+    for i, document in enumerate(index.documents):
+        yield document["t_ns"], document["t_end_ns"], document["n"] - _doubled(document, index.drops.get(i, ()))
+
+
+def spread(runs: Iterable[tuple[int, int, int]], span: tuple[int, int], bins: int) -> list[int]:
+    """The samples of runs, of which the first and last time and the number are known, in each of `bins` bins of `span`.
 
     What lies between two edges is the difference of what lies before each, so that no sample is lost to rounding:
-    over a range that holds all blocks whole the counts sum up to all samples.
+    over a range that holds all runs whole the counts sum up to all samples.
     """
     start_ns, end_ns = span
-    counts = np.zeros(bins, np.int64)
-    for i, document in enumerate(index.documents):
-        n = document["n"] - _doubled(document, index.drops.get(i, ()))
-        first_ns, last_ns = document["t_ns"], document["t_end_ns"]
+    counts = [0] * bins
+    for first_ns, last_ns, n in runs:
         low, high = (_bin(t, start_ns, end_ns, bins) for t in (max(first_ns, start_ns), min(last_ns, end_ns - 1)))
         if low == high and start_ns <= first_ns and last_ns < end_ns:
             counts[low] += n
             continue
-        edges = [start_ns + (end_ns - start_ns) * k // bins for k in range(low, high + 2)]
-        before = [_before(t, first_ns, last_ns, n) for t in edges]
-        counts[low : high + 1] += np.diff(before)
-    return [int(count) for count in counts]
+        before = [
+            _before(start_ns + (end_ns - start_ns) * k // bins, first_ns, last_ns, n) for k in range(low, high + 2)
+        ]
+        for k in range(low, high + 1):
+            counts[k] += before[k - low + 1] - before[k - low]
+    return counts
 
 
 def _before(t_ns: int, first_ns: int, last_ns: int, n: int) -> int:

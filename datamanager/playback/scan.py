@@ -22,7 +22,7 @@ from datamanager.storage.mongo import Document
 from datamanager.storage.sessions import Streams
 from datamanager.storage.telemetry import Telemetry
 
-__all__ = ["BASE_SPAN_NS", "BlockIndex", "Scan", "StreamLayout", "load_layout"]
+__all__ = ["BASE_SPAN_NS", "BlockIndex", "Scan", "StreamLayout", "layout_of", "load_layout"]
 
 BASE_SPAN_NS = 2_000_000_000
 _WINDOW_BYTES = 12_000_000
@@ -73,10 +73,16 @@ async def load_layout(streams: Streams, robot_id: str, session_id: str, stream: 
         raise NotFound(f"session {robot_id}/{session_id} has no stream {stream!r}")
     if document["kind"] != "time_series":
         raise Refused("kind_mismatch", f"stream {stream!r} is of kind {document['kind']}, which has no samples")
+    return layout_of(document)
+
+
+def layout_of(document: Document) -> StreamLayout:
+    """The layout that a time_series stream's document tells."""
     schemas = {s["hash"]: pa.ipc.read_schema(pa.py_buffer(s["ipc"])) for s in document["schemas"]}
     types = {c["name"]: c["type"] for c in sorted(document["channels"], key=lambda c: c["name"])}
     reach_ns = max(document["max_span_ns"], BASE_SPAN_NS)
-    return StreamLayout(robot_id, session_id, stream, types, schemas, reach_ns, LodState.of(document))
+    place = (document["robot_id"], document["session_id"], document["stream"])
+    return StreamLayout(*place, types, schemas, reach_ns, LodState.of(document))
 
 
 class BlockIndex:
@@ -153,10 +159,14 @@ class Scan:
         return BlockIndex([d for d in documents if d["t_end_ns"] >= self.start_ns and d["t_ns"] < self.end_ns])
 
     async def statistics(self, start_ns: int, end_ns: int, *, since_generation: int | None = None) -> list[Document]:
-        """The packed statistics of the blocks that begin in a time, of a generation or later, in no order."""
+        """The statistics of the blocks that begin in a time, of a generation or later, in no order; packed if need be."""
         place = (self.layout.robot_id, self.layout.session_id, self.layout.stream)
         return await self._telemetry.statistics(
-            *place, start_ns=start_ns, end_ns=end_ns, packed=True, since_generation=since_generation
+            *place,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            packed=bool(self.channels),
+            since_generation=since_generation,
         )
 
     async def tables(self, index: BlockIndex) -> AsyncIterator[pa.Table]:

@@ -75,9 +75,9 @@ def cells_of_blocks(documents: Sequence[Document], schemas: dict[str, pa.Schema]
     parts = []
     by_schema: dict[str, list[Document]] = {}
     for document in documents:
-        by_schema.setdefault(document["schema"], []).append(document)
+        by_schema.setdefault(document["schema"] if channels else "", []).append(document)
     for name, group in by_schema.items():
-        there = numeric_channels(schemas[name])
+        there = numeric_channels(schemas[name]) if channels else []
         values = np.empty((len(group), len(FIELDS), len(there)))
         if there:
             packed = unpack([d["v"] for d in group], len(there))

@@ -76,15 +76,17 @@ class Chunk:
     def of(cls, document: Document) -> "Chunk":
         """From its document; the cells' values are not copied."""
         times = np.frombuffer(document["times"], np.int64).reshape(-1, 4)
-        shape = (len(times), len(FIELDS), len(document["channels"]))
-        values = np.frombuffer(document["values"], np.float64).reshape(shape) if document["values"] else np.empty(shape)
+        packed = document.get("values", b"")
+        channels = document["channels"] if packed else []
+        shape = (len(times), len(FIELDS), len(channels))
+        values = np.frombuffer(packed, np.float64).reshape(shape) if packed else np.empty(shape)
         cells = Cells(times[:, 1], times[:, 2], times[:, 3], values)
         level_ns = document["level"]
         return cls(
             level_ns=level_ns,
             number=document["t_ns"] // (level_ns * CHUNK_CELLS),
             upto=document["upto"],
-            channels=document["channels"],
+            channels=channels,
             cells=cells,
             windows=times[:, 0],
             seqs={s["producer"]: _ranges(s["ranges"]) for s in document["seqs"]},
@@ -140,11 +142,22 @@ class Lod:
         self._streams = mongo.durable("streams")
 
     async def between(
-        self, robot_id: str, session_id: str, stream: str, level_ns: int, start_ns: int, end_ns: int
+        self,
+        robot_id: str,
+        session_id: str,
+        stream: str,
+        level_ns: int,
+        start_ns: int,
+        end_ns: int,
+        *,
+        counts_only: bool = False,
     ) -> list[Chunk]:
-        """The chunks of a level with a window that begins in `[start_ns, end_ns)`, ascending."""
+        """The chunks of a level with a window that begins in `[start_ns, end_ns)`, ascending.
+
+        With `counts_only` they have no channels, which are most of what there is to be read.
+        """
         query = _span((robot_id, session_id, stream), level_ns, start_ns, end_ns)
-        fields = {"robot_id": 0, "session_id": 0, "stream": 0}
+        fields = dict.fromkeys(["robot_id", "session_id", "stream", *(["values"] if counts_only else [])], 0)
         with translated():
             found = await self._chunks.find(query, fields, batch_size=10_000).sort("t_ns", 1).to_list()
         return [Chunk.of(document) for document in found]

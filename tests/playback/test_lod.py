@@ -13,6 +13,8 @@ from support.blocks import Message, StreamOfBlocks, block_of
 from datamanager.config import Config
 from datamanager.playback.buckets import bucketed
 from datamanager.playback.lod import find
+from datamanager.playback.samples import Samples
+from datamanager.playback.samples_port import SampleReader
 from datamanager.storage.blocks import Block
 from datamanager.storage.lod import LEVELS_NS, Lod
 from datamanager.storage.migrations import apply_migrations
@@ -42,6 +44,10 @@ def stream(mongo: Mongo) -> StreamOfBlocks:
 
 def rollup_of(mongo: Mongo) -> Rollup:
     return Rollup(Telemetry(mongo), Streams(mongo), Lod(mongo))
+
+
+def samples_of(stream: StreamOfBlocks) -> SampleReader:
+    return Samples(Streams(stream.mongo), Telemetry(stream.mongo), Lod(stream.mongo))
 
 
 async def rows_of(stream: StreamOfBlocks, n: int, start: int = 0, end: int = 2**63) -> list[dict[str, Any]]:
@@ -107,6 +113,8 @@ async def looks_true(stream: StreamOfBlocks, rng: random.Random, samples: Sample
         start, end = sorted(T0 + rng.randrange(-10, SPAN_S * 10 + 10) * S // 10 for _ in range(2))
         true_as_a_whole(await rows_of(stream, n, start, end), [s for s in samples if start <= s[0] < end])
         true_as_a_whole(await rows_of(stream, n), samples)
+    counts = await samples_of(stream).counts(*stream.place[:2], T0, T0 + 2 * SPAN_S * S, rng.choice((3, 50, 400)))
+    assert sum(counts[stream.place[2]]) == len(samples)
 
 
 @pytest.mark.parametrize("seed", range(6))
