@@ -12,7 +12,7 @@ import websockets
 from support.processes import http_status, wait_until
 from support.restartable import Restartable
 from support.senders import BodySender, PlainSender
-from support.verdict import check_sent
+from support.verdict import check_sent, check_unnumbered
 
 from datamanager.config import Config
 from datamanager.local.ports import HeldPorts
@@ -58,6 +58,7 @@ async def test_a_producer_that_moves_between_servers_loses_and_doubles_nothing_t
     assert (mover.breaches, mover.rejects) == ([], [])
     for sent in (mover.sent, bodies.sent):
         await check_sent(urls[1], sent)
+    await check_unnumbered(urls[1], bodies)
 
 
 async def test_the_older_socket_is_closed_and_acks_nothing_any_more(two: list[Restartable]) -> None:

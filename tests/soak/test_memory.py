@@ -60,18 +60,19 @@ async def _flood(url: str, session: str, messages: Iterator[bytes], *, listens: 
     """Sends as fast as the socket takes it, whatever the window; one that does not listen leaves all answers unread."""
     while True:
         with contextlib.suppress(OSError, TimeoutError, websockets.WebSocketException):
-            async with websockets.connect(
+            ws = await websockets.connect(
                 f"ws{url[4:]}/api/v1/ingest", max_size=None, compression=None, proxy=None, ping_interval=None
-            ) as ws:
-                hello = {"type": "hello", "robot_id": "flood", "session_id": session, "producer": "p"}
+            )
+            hello = {"type": "hello", "robot_id": "flood", "session_id": session, "producer": "p"}
+            listening = asyncio.create_task(_drop(ws)) if listens else None
+            try:
                 await ws.send(msgspec.msgpack.encode(hello))
-                listening = asyncio.create_task(_drop(ws)) if listens else None
-                try:
-                    for message in messages:
-                        await ws.send(message)
-                finally:
-                    if listening is not None:
-                        listening.cancel()
+                for message in messages:
+                    await ws.send(message)
+            finally:
+                ws.transport.abort()  # nobody takes leave of who does not listen
+                if listening is not None:
+                    await asyncio.wait({listening})
         await asyncio.sleep(0.2)
 
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 from support.processes import clean_environ, datamanager, wait_until
 from support.senders import BodySender, PlainSender, SdkSender
-from support.verdict import check_sent, stored_ids
+from support.verdict import check_sent, check_tiers, check_unnumbered
 
 __all__ = ["VICTIMS", "Kills", "Up", "run_under_hangs", "run_under_kills", "running_up"]
 
@@ -156,17 +155,10 @@ async def _run_under(
     assert (plain.breaches, plain.rejects) == ([], [])
     for sent in (sdk.sent, plain.sent, bodies.sent):
         await check_sent(up.url, sent)
-    await _check_unnumbered(up.url, bodies)
+    await check_unnumbered(up.url, bodies)
+    await check_tiers(up.url, plain.sent)
     kills.notes += _account([sdk, plain, bodies])
     return kills
-
-
-async def _check_unnumbered(url: str, bodies: BodySender) -> None:
-    """What has no number is never sent again: all of it that was answered is there, and nothing twice."""
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
-        got = await stored_ids(http, "bodies", "http/unnumbered")
-    assert len(got) == len(set(got))
-    assert set(bodies.unnumbered) <= set(got)
 
 
 def _account(senders: list[Any]) -> list[str]:

@@ -1,12 +1,14 @@
 """What is read back of a session, held against what was sent."""
 
+import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 import pyarrow as pa
-from support.senders import Sent
+from support.senders import BodySender, Sent
 
-__all__ = ["check_sent", "stored_ids"]
+__all__ = ["check_sent", "check_tiers", "check_unnumbered", "stored_ids"]
 
 
 async def _get(http: httpx.AsyncClient, path: str, **params: Any) -> httpx.Response:
@@ -45,6 +47,27 @@ async def check_sent(url: str, sent: Sent) -> None:
             items = await _items(http, place, stream)
             assert sorted(int(i["t_ns"]) for i in items) == sorted(lines), f"{stream}: {len(items)}, {len(lines)} sent"
         await _check_totals(http, place, sent)
+
+
+async def check_unnumbered(url: str, bodies: BodySender) -> None:
+    """What has no number is never sent again: all of it that was answered is there, and nothing twice."""
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
+        got = await stored_ids(http, bodies.sent.session, "http/unnumbered")
+    assert len(got) == len(set(got))
+    assert set(bodies.unnumbered) <= set(got)
+
+
+async def check_tiers(url: str, sent: Sent) -> None:
+    """Workers make pictures smaller still, of frames from before and after the kills."""
+    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
+        for stream in sent.frames:
+            items = await _items(http, f"/sessions/kills/{sent.session}", stream)
+            for item in (items[0], items[len(items) // 2], items[-1]):
+                async with asyncio.timeout(30):
+                    while (answer := await http.get(item["urls"]["thumbnail"])).status_code == HTTPStatus.ACCEPTED:  # noqa: ASYNC110  # made elsewhere
+                        await asyncio.sleep(0.2)
+                assert answer.status_code == HTTPStatus.OK, answer.text[:200]
+                assert answer.content.startswith(b"\xff\xd8")
 
 
 async def _check_counts(http: httpx.AsyncClient, place: str, stream: str, samples: int) -> None:
