@@ -26,7 +26,7 @@ from datamanager.storage.telemetry import Telemetry
 S = 1_000_000_000
 T0 = 1_700_000_000 * S
 SPAN_S = 2000
-Samples = list[tuple[int, dict[str, Any]]]
+Rows = list[tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ async def rows_of(stream: StreamOfBlocks, n: int, start: int = 0, end: int = 2**
     return rows
 
 
-def true_as_a_whole(rows: list[dict[str, Any]], samples: Samples) -> None:
+def true_as_a_whole(rows: list[dict[str, Any]], samples: Rows) -> None:
     """The buckets together say what the samples say."""
     assert sum(row["count"] for row in rows) == len(samples)
     if samples:
@@ -75,14 +75,14 @@ def sample(rng: random.Random) -> dict[str, Any]:
     return {"f": rng.choice([None, math.nan, rng.gauss(0, 1), 1e6 * rng.random()]), "i": float(rng.randrange(-5, 5))}
 
 
-def message(seq: int, samples: Samples) -> Message:
+def message(seq: int, samples: Rows) -> Message:
     return Message(seq, [t for t, _ in samples], {n: [v.get(n) for _, v in samples] for n in ("f", "i")})
 
 
-def recording(rng: random.Random, stream: StreamOfBlocks, *, auto: bool = False) -> tuple[Samples, list[Block]]:
+def recording(rng: random.Random, stream: StreamOfBlocks, *, auto: bool = False) -> tuple[Rows, list[Block]]:
     """Samples of some messages, and blocks that hold each: late, overlapping, in some generation, and unless `auto` doubled."""
     late = set(rng.sample(range(150), 25))
-    parts: dict[int, Samples] = {}
+    parts: dict[int, Rows] = {}
     for i in range(150):
         begin = rng.randrange(SPAN_S * 10) if i in late else i * SPAN_S * 10 // 150
         parts[i] = [(T0 + (begin + k * rng.choice((1, 3))) * S // 10, sample(rng)) for k in range(4)]
@@ -108,7 +108,7 @@ async def written_until(stream: StreamOfBlocks, blocks: list[Block], generation:
     return [b for b in blocks if b.generation >= generation]
 
 
-async def looks_true(stream: StreamOfBlocks, rng: random.Random, samples: Samples) -> None:
+async def looks_true(stream: StreamOfBlocks, rng: random.Random, samples: Rows) -> None:
     for n in rng.sample([1, 3, 20, 150, 1500], 3):
         start, end = sorted(T0 + rng.randrange(-10, SPAN_S * 10 + 10) * S // 10 for _ in range(2))
         true_as_a_whole(await rows_of(stream, n, start, end), [s for s in samples if start <= s[0] < end])
@@ -165,7 +165,7 @@ async def test_two_rollups_at_once_lose_and_double_nothing(stream: StreamOfBlock
 
 async def test_rollups_and_readers_and_a_writer_at_once(stream: StreamOfBlocks) -> None:
     rng = random.Random(7)  # noqa: S311  # no secret
-    samples: Samples = []
+    samples: Rows = []
     rollup = rollup_of(stream.mongo)
     for generation in range(1, 9):
         part = [(T0 + generation * 100 * S + k * S, sample(rng)) for k in range(100)]
@@ -185,7 +185,7 @@ async def test_rollups_and_readers_and_a_writer_at_once(stream: StreamOfBlocks) 
 
 async def test_each_bucket_is_exact_where_blocks_follow_each_other(stream: StreamOfBlocks) -> None:
     rng = random.Random(3)  # noqa: S311  # no secret
-    samples: Samples = [(T0 + i * S // 5, sample(rng)) for i in range(10_000)]
+    samples: Rows = [(T0 + i * S // 5, sample(rng)) for i in range(10_000)]
     edges = sorted({0, 10_000, *rng.sample(range(10_000), 900)})
     parts = [samples[a:b] for a, b in itertools.pairwise(edges)]
     await stream.write(*(block_of([message(i, p)], stream.place, generation=1 + i // 300) for i, p in enumerate(parts)))
