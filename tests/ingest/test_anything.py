@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import msgpack
 import pytest
+import websockets
 from support.raw_robot import T0, RawRobot
 
 KINDS = ("time_series", "telemetry", "log", "file", "images", "video")
@@ -96,13 +97,15 @@ class Anything:
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_server_lives_and_what_was_kept_can_be_read(server: str, seed: int) -> None:
     anything, session = Anything(seed), f"anything{seed}"
-    async with RawRobot(server, session) as robot:
+    live = f"ws{server[4:]}/api/v1/live?robot_id=raw&session_id={session}"  # showing it to somebody is in nobody's way
+    async with RawRobot(server, session) as robot, websockets.connect(live, proxy=None) as viewer:
         await robot.hello()
         for i in range(300):
             batch = [anything.message() for _ in range(i % 5)]
             await robot.put({"messages": batch} if i % 3 == 0 else anything.message())
         await robot.send(0, stream="good")
         await robot.until(lambda: robot.acked.get("good") == 0, 20)
+        assert await viewer.recv()
     async with httpx.AsyncClient(base_url=f"{server}/api/v1/sessions/raw/{session}", trust_env=False) as http:
         wrong = {}
         streams = (await http.get("/streams")).json()["items"]
