@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from datamanager.clock import Clock
-from datamanager.errors import MongoUnavailable
+from datamanager.errors import DatamanagerError
 from datamanager.observability import get_logger
 from datamanager.storage.floors import DEAD_S, Floors
 from datamanager.storage.job_feed import JobFeed
@@ -154,7 +154,7 @@ class FloorKeeper:
                 if self._clock.monotonic_s() - renewed_s >= _RENEW_S:
                     renewed_s = self._clock.monotonic_s()
                     await self._renew()
-            except MongoUnavailable as error:
+            except DatamanagerError as error:
                 _log.info("floors are not kept while MongoDB is away", error=error.detail[:200])
 
     async def step(self, writers: Writers) -> None:
