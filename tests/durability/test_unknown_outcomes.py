@@ -36,6 +36,9 @@ async def test_nothing_is_lost_or_doubled_though_answers_get_lost(
         ):
             server.spawn()
             try:
+                await asyncio.to_thread(wait_until, lambda: http_status(f"{server.url}/health") == 200)
+                mongo_cutter.may_cut.set()
+                s3_cutter.may_cut.set()
                 await _send(server)
                 assert mongo_cutter.cuts > 10
                 assert s3_cutter.cuts > 5
@@ -46,7 +49,6 @@ async def test_nothing_is_lost_or_doubled_though_answers_get_lost(
 async def _send(server: Restartable) -> None:
     # Two connections take turns for one producer, on one server.
     plain, bodies = PlainSender([server.url] * 2, "cut", stay_s=2), BodySender([server.url], "bodies")
-    await asyncio.to_thread(wait_until, lambda: http_status(f"{server.url}/health") == 200)
     senders = [asyncio.create_task(s.run()) for s in (plain, bodies)]
     await asyncio.sleep(7)
     plain.stop()

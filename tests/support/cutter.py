@@ -15,6 +15,7 @@ class Cutter:
         self._target = target
         self._open: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self.cuts = 0
+        self.may_cut = asyncio.Event()
 
     async def lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Copies both ways until one side ends."""
@@ -39,11 +40,12 @@ class Cutter:
 
 @asynccontextmanager
 async def cutting(port: int, target: int, seed: int, *, every_s: float) -> AsyncIterator[Cutter]:
-    """Makes 127.0.0.1:`port` lead to 127.0.0.1:`target`, and cuts it all every so often, on the average."""
+    """Makes 127.0.0.1:`port` lead to 127.0.0.1:`target`, and cuts it all every so often, on the average, once `may_cut` is set."""
     rng, cutter = random.Random(seed), Cutter(target)  # noqa: S311  # the same cuts for the same seed
     server = await asyncio.start_server(cutter.lead, "127.0.0.1", port)
 
     async def cut_on() -> None:
+        await cutter.may_cut.wait()
         while True:
             await asyncio.sleep(rng.uniform(0, 2 * every_s))
             cutter.cut()
