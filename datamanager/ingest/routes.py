@@ -40,7 +40,7 @@ async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners
     async def tell(event: Any) -> None:
         try:
             await asgi_send(event)
-        except OSError as exc:  # so the server says that the peer is gone
+        except (OSError, RuntimeError) as exc:  # so the server says that the peer is gone, or was closed by itself
             raise Closed from exc
 
     await Connection(ingest, owners, receive, send, close).run()
