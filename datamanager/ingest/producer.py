@@ -159,9 +159,15 @@ class Producer:
         return {name: s.ledger.acked for name, s in self.streams.items() if s.ledger.acked is not None}
 
     def writer(self, name: str, kind: str) -> StreamWriter:
-        """The writer of a stream, made on first use."""
+        """The writer of a stream, made on first use.
+
+        Raises:
+            Refused: `too_large` when there are too many, be it of streams that are none for nothing in them was good.
+        """
         writer = self.streams.get(name)
         if writer is None:
+            if len(self.streams) >= 2 * self._config.max_streams:
+                raise Refused("too_large", f"the producer names more than {2 * self._config.max_streams} streams")
             writer = self.streams[name] = self._new_writer(name, kind, StreamLedger())
         return writer
 

@@ -53,13 +53,7 @@ class RecordIntake:
         Raises:
             Refused: its time or content is bad.
         """
-        t_ns = parse_time_ns(message.t_ns, message.timestamp)
-        if t_ns is None:
-            raise Refused("missing_field", "the message has no t_ns and no timestamp")
-        if message.metadata:
-            limits = self._config
-            check_map(message.metadata, "metadata", max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
-        content = await read_content(stream.kind, message.payload, self._config)
+        t_ns, content = await self.read(stream.kind, message)
         if auto:
             seq = stream.ledger.next_seq()  # others may have come while the content was looked at
         elif sender.closed_by is not None or stream.ledger.standing(seq) != "new":
@@ -88,6 +82,20 @@ class RecordIntake:
             self._committer.submit(item)
         else:
             self._originals.submit(Original(document["keys"]["original"], content.data, content.mime_type, item))
+
+    async def read(self, kind: str, message: Message) -> tuple[int, Content]:
+        """A message's time, and its content.
+
+        Raises:
+            Refused: either is bad, or its metadata.
+        """
+        t_ns = parse_time_ns(message.t_ns, message.timestamp)
+        if t_ns is None:
+            raise Refused("missing_field", "the message has no t_ns and no timestamp")
+        if message.metadata:
+            limits = self._config
+            check_map(message.metadata, "metadata", max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
+        return t_ns, await read_content(kind, message.payload, self._config)
 
     def _document(
         self, producer: Producer, stream: StreamWriter, content: Content, seq: int, t_ns: int, *, auto: bool

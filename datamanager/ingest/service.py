@@ -8,6 +8,7 @@ from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.commit import Committer, Stores
 from datamanager.ingest.floors import FloorKeeper
+from datamanager.ingest.ledger import StreamLedger
 from datamanager.ingest.letters import LetterBox
 from datamanager.ingest.originals import Originals
 from datamanager.ingest.producer import Producer
@@ -90,7 +91,8 @@ class Ingest:
     ) -> bool:
         """Takes samples of one stream in together, when they are so alike that nothing is to be said of any."""
         stream = None if _by_camera(run[0]) else producer.streams.get(_named(run[0]))
-        if stream is None or stream.kind != "time_series" or not self._may_take(sender, producer):
+        kind = None if stream is None else producer.session.kinds.get(stream.name)
+        if stream is None or kind != "time_series" or not self._may_take(sender, producer):
             return False
         try:
             now_s = self.clock.monotonic_s()
@@ -142,9 +144,11 @@ class Ingest:
                 pass
         stream = producer.streams.get(name)
         if stream is None:
-            check_stream(name)
+            stream = producer.writer(check_stream(name), kind)
+        if name not in session.kinds:
+            await self._check_first(stream, kind, message, text=text)
             await session.ensure_stream(name, kind)
-            stream = producer.writer(name, kind)
+            stream.kind = session.kinds[name]
         session.check_kind(name, kind)
         if session.ended:
             await self.registry.session(session.robot_id, session.session_id, {})
@@ -171,6 +175,15 @@ class Ingest:
         METRICS.messages.labels(kind).inc()
         if self._watchers.watches(session):
             self._watchers.message(session, name, kind, message)
+
+    async def _check_first(self, stream: StreamWriter, kind: str, message: Message, *, text: bool) -> None:
+        """Refuses a bad message before it makes a stream, whose kind it would set for ever."""
+        stream.number(message)
+        if kind == "time_series":
+            trial = StreamWriter(stream.producer, stream.name, kind, StreamLedger(), self.config, ())
+            trial.add_samples(message, 0, auto=True, from_json=text, now_s=0, seal=_never)
+        else:
+            await self._records.read(kind, message)
 
     def _gathered(
         self, sender: Sender, producer: Producer, stream: StreamWriter, run: list[Message], size_bytes: int
@@ -279,6 +292,10 @@ class Ingest:
             seq=refusal.seq,
             numbered=owner is not None,
         )
+
+
+def _never(stream: StreamWriter) -> None:
+    raise AssertionError(f"the first message of {stream.name} stands in no block")
 
 
 def _run_from(messages: list[Message], at: int) -> list[Message]:

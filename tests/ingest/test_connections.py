@@ -266,6 +266,22 @@ async def test_a_message_of_another_session_touches_no_number_of_this_one(robot:
     await robot.until(lambda: any(s.get("producer") == "q" and s["acked"] == {"x": 70} for s in robot.said))
 
 
+async def test_what_is_refused_makes_no_stream_and_is_acked_past(server: str, session: str, robot: RawRobot) -> None:
+    await robot.send(0, {"data": b"no image"}, data_type="images")
+    await robot.send(1, {"data": b"x"}, data_type="video")
+    await robot.send(2, {"id": b"bad"})
+    await robot.send(3, t_ns=-1)
+    await robot.until(lambda: robot.acked.get("x") == 3)
+    async with httpx.AsyncClient(base_url=server, trust_env=False) as http:
+        assert (await http.get(f"/api/v1/sessions/raw/{session}/streams")).json()["items"] == []
+    await robot.send(4)
+    await robot.until(lambda: robot.acked.get("x") == 4)
+    assert await ids(server, session) == [4]
+    assert [r["code"] for r in robot.rejects] == ["bad_payload", "unknown_kind", "bad_payload", "bad_time"]
+    async with RawRobot(server, session) as again:
+        assert (await again.hello())["acked"] == {"x": 4}
+
+
 async def test_calls_are_answered_not_yet(robot: RawRobot) -> None:
     await robot.put({"type": "rpc", "jsonrpc": "2.0", "id": "c-17", "method": "arm.home", "params": {}})
     await robot.until(lambda: robot.said[-1]["type"] == "rpc")
