@@ -104,7 +104,7 @@ async def test_the_server_lives_and_what_was_kept_can_be_read(server: str, seed:
             batch = [anything.message() for _ in range(i % 5)]
             await robot.put({"messages": batch} if i % 3 == 0 else anything.message())
         await robot.send(0, stream="good")
-        await robot.until(lambda: robot.acked.get("good") == 0, 20)
+        await robot.until(lambda: robot.acked.get("good") == 0, 60)
         assert await viewer.recv()
     async with httpx.AsyncClient(base_url=f"{server}/api/v1/sessions/raw/{session}", trust_env=False) as http:
         wrong = {}

@@ -67,7 +67,7 @@ class RawRobot:
         message |= {} if seq is None else {"seq": seq}
         await self.put(message | more, text=text)
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 10) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 30) -> None:
         """Waits until something is so; fails when the socket is closed before."""
         async with asyncio.timeout(timeout_s):
             while not condition():
@@ -76,7 +76,7 @@ class RawRobot:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def closed(self, timeout_s: float = 10) -> int:
+    async def closed(self, timeout_s: float = 30) -> int:
         """Waits for the close; its code."""
         assert self._reader is not None
         async with asyncio.timeout(timeout_s):
