@@ -124,7 +124,7 @@ class PlainSender:
             for old in self._left[:-1]:
                 await old.close()
             del self._left[:-1]
-            await asyncio.sleep(0.1 if self._stay_s > 1000 else 0)
+            await asyncio.sleep(0.05)
         for old in self._left:
             await old.close()
 
