@@ -13,6 +13,7 @@ import msgpack
 import pytest
 from support.processes import served
 from support.raw_robot import T0, RawRobot, read_range
+from support.waiting import eventually
 
 from datamanager.config import Config
 
@@ -191,7 +192,13 @@ async def test_what_a_sender_that_vanished_had_sent_is_kept(server: str, session
     head = f"POST /api/v1/ingest HTTP/1.1\r\nhost: x\r\ncontent-type: {NDJSON}\r\ncontent-length: 100000\r\n\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
-    await asyncio.sleep(0.3)
+    async with httpx.AsyncClient(base_url=server, trust_env=False) as http:
+
+        async def arrived() -> bool:
+            answer = await http.get(f"/api/v1/sessions/raw/{session}/streams")
+            return answer.status_code == 200 and bool(answer.json()["items"])
+
+        await eventually(arrived)
     writer.write_eof()  # half closed: no more will come
     await asyncio.wait_for(reader.read(), 10)
     writer.close()

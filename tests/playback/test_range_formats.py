@@ -84,7 +84,7 @@ def read(name: str, body: bytes, schema: pa.Schema) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = table.to_pylist()
             return found
         case "ndjson":
-            rows = [json.loads(line) for line in body.decode().splitlines()]
+            rows = [json.loads(line) for line in body.decode().split("\n") if line]
             assert all(abs(row.pop("timestamp") - int(row["t_ns"]) / 1e9) < 1e-6 for row in rows)
             return [{n: int(v) if n == "t_ns" else number(v, kinds[n]) for n, v in row.items()} for row in rows]
         case "json":

@@ -115,4 +115,4 @@ async def read_range(url: str, session: str, stream: str = "x", *, robot: str = 
         path = f"/api/v1/sessions/{robot}/{session}/range"
         answer = await http.get(path, params={"stream": stream, "format": "ndjson"} | params)
     assert answer.status_code == 200, answer.text
-    return [json.loads(line) for line in answer.text.splitlines()]
+    return [json.loads(line) for line in answer.text.split("\n") if line]
