@@ -4,6 +4,7 @@ Cells of rollups and whole blocks come in by their statistics; the samples are r
 edge of the range, hold doubled numbers, or are much longer than a bucket. Pure but for that reading.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,10 +139,15 @@ async def merged_in(scan: Scan, found: Found, edges: Edges) -> Cells:
         inside = d["t_ns"] >= scan.start_ns and d["t_end_ns"] < scan.end_ns
         fits = d["t_end_ns"] - d["t_ns"] <= longest_ns
         (whole if inside and fits and id(d) not in dropped else parted).append(d)
-    parts = [*found.parts, cells_of_blocks(whole, scan.layout.schemas, channels)]
+    parts = list(found.parts)
     if parted:
         async for table in scan.tables(found.index.only(parted)):
             parts.append(cells_of_table(table, edges, channels))  # noqa: PERF401  # an async comprehension reads worse
-    # Sorted, parts nearly always join to ascending cells, which need not be moved again.
-    parts = sorted((part for part in parts if len(part)), key=lambda part: int(part.t_ns[0]))
-    return merge_cells(Cells.joined(parts, len(channels)), edges)
+
+    def together() -> Cells:
+        joined = [*parts, cells_of_blocks(whole, scan.layout.schemas, channels)]
+        # Sorted, parts nearly always join to ascending cells, which need not be moved again.
+        joined = sorted((part for part in joined if len(part)), key=lambda part: int(part.t_ns[0]))
+        return merge_cells(Cells.joined(joined, len(channels)), edges)
+
+    return await asyncio.to_thread(together)
