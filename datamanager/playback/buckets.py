@@ -111,7 +111,7 @@ async def bucketed(scan: Scan, lod: Lod, max_points: int) -> pa.Table:
         return bucket_schema(scan.channels).empty_table()
     start_ns, end_ns = max(scan.start_ns, span[0]), min(scan.end_ns, span[1] + 1)
     cells = await merged_in(scan, found, (start_ns, end_ns, max_points))
-    return to_table(cells, scan.channels)
+    return await asyncio.to_thread(to_table, cells, scan.channels)
 
 
 def _likely_ns(scan: Scan) -> int:
