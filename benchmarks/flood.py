@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,9 +103,18 @@ class _Robot:
         while self._waiting:
             waited += self._acks(_PATIENCE_S)
         spent_s = time.perf_counter() - began_s
-        self._socket.close()
         p50, p99 = (float(np.percentile(waited, p)) * 1000 for p in (50, 99))
         return Flooded(len(waited), spent_s, p50, p99, (time.process_time() - began_cpu_s) / spent_s, number)
+
+    def leave(self, *, bye: bool) -> None:
+        """Closes the connection, after a `bye` that ends the session."""
+        packed = _PACK.encode({"type": "bye"})
+        if bye:
+            self._socket.send([packed], len(packed))
+            with suppress(ConnectionError):
+                while True:
+                    self._heard(_PATIENCE_S)
+        self._socket.close()
 
     @property
     def _has_room(self) -> bool:
@@ -171,6 +181,7 @@ def flood(
     frames: int | None = None,
     seconds: float | None = None,
     per_s: float | None = None,
+    bye: bool = False,
 ) -> Flooded:
     """Sends frames until there were enough of them or the time is over, and waits for the last ack.
 
@@ -183,6 +194,7 @@ def flood(
         frames: how many to send after the first one.
         seconds: for how long to send.
         per_s: frames a second; as fast as the acks let it when None.
+        bye: whether to end the session.
 
     Raises:
         RuntimeError: a message was rejected.
@@ -191,4 +203,6 @@ def flood(
     robot = _Robot(url, path, source, hello)
     robot.open(first)
     last = float("inf") if frames is None else first + frames
-    return robot.run(first + 1, last, float("inf") if seconds is None else seconds, per_s)
+    found = robot.run(first + 1, last, float("inf") if seconds is None else seconds, per_s)
+    robot.leave(bye=bye)
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pymongo import MongoClient
 
 from benchmarks.api import Api
 from benchmarks.bare_mongo import BATCH, bare_collection, sample_documents
@@ -13,6 +14,7 @@ from benchmarks.flood import flood
 from benchmarks.harness import Bench, Needs, main
 from benchmarks.result import Result
 from benchmarks.sources import CHANNELS, Columnar
+from datamanager.config import MongoConfig
 
 __all__ = ["bare_queries", "measure", "range_queries"]
 
@@ -71,10 +73,27 @@ def _add(result: Result, times: Times) -> None:
 async def _load(bench: Bench, result: Result, session: str, start_ns: int, batches: int) -> None:
     hello = {"robot_id": bench.robot_id, "session_id": session, "producer": "bench"}
     source = Columnar(_STREAM, start_ns)
-    found = await bench.elsewhere(
-        flood, bench.url, "/api/v1/ingest", source, hello=hello, frames=batches - 1, per_s=None
-    )
+    found = await bench.elsewhere(flood, bench.url, "/api/v1/ingest", source, hello=hello, frames=batches - 1, bye=True)
     result.add(f"loading the {session}", "samples/s", found.per_s * 100)
+    began_s = time.perf_counter()
+    last_ns = int(source.times_ns(batches - 1)[-1])
+    await bench.elsewhere(wait_for_rollups, bench.config.mongo, f"{bench.robot_id}/{session}/{_STREAM}", last_ns)
+    result.add(f"rolling up the {session}", "s", time.perf_counter() - began_s)
+
+
+def wait_for_rollups(config: MongoConfig, stream: str, last_ns: int) -> None:
+    """Waits until a worker has rolled up all of a stream that ends with the sample of that time.
+
+    Raises:
+        TimeoutError: none has after two minutes.
+    """
+    with MongoClient[dict[str, Any]](config.url) as client:
+        streams = client[config.database]["streams"]
+        give_up_s = time.monotonic() + 120
+        while not streams.count_documents({"_id": stream, "lod.last_ns": last_ns}):
+            if time.monotonic() > give_up_s:
+                raise TimeoutError(f"{stream} is not rolled up: does a worker run?")
+            time.sleep(0.1)
 
 
 def check_hour(url: str, robot_id: str, start_ns: int) -> None:
@@ -152,4 +171,4 @@ def _group() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", measure, Needs(rounds=3, options=_options))
+    main(__doc__ or "", measure, Needs(rounds=3, worker=True, options=_options))
