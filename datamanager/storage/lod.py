@@ -126,7 +126,7 @@ def _span(place: tuple[str, str, str], level_ns: int, start_ns: int, end_ns: int
         "session_id": place[1],
         "stream": place[2],
         "level": level_ns,
-        "t_ns": {"$gte": start_ns // width_ns * width_ns, "$lte": end_ns - 1},
+        "t_ns": {"$gte": max(start_ns, 0) // width_ns * width_ns, "$lte": end_ns - 1},  # no time is below 0
     }
 
 

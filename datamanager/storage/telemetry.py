@@ -216,6 +216,7 @@ class Telemetry:
 
 def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: int) -> Document:
     times = {}
+    start_ns = max(start_ns, 0)  # what reaches back beyond 1970 would outgrow int64
     if start_ns >= _FIRST_NS:
         times["$gte"] = as_date(min(start_ns, _PLAIN_NS))
     if end_ns <= _PLAIN_NS:
