@@ -22,7 +22,7 @@ def session() -> str:
     return f"network-{time.time_ns()}-{next(_numbers)}"
 
 
-@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize("spooled", [pytest.param(False, marks=pytest.mark.soak), True])
 async def test_connections_cut_again_and_again_lose_and_double_nothing(
     server: str, session: str, tmp_path: Path, spooled: bool
 ) -> None:

@@ -30,7 +30,7 @@ def session() -> str:
     return f"run-{next(_numbers)}"
 
 
-@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize("spooled", [pytest.param(False, marks=pytest.mark.soak), True])
 async def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
     own_server: Restartable, session: str, tmp_path: Path, spooled: bool
 ) -> None:
@@ -52,6 +52,7 @@ async def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing
     await load.check(own_server.url, session)
 
 
+@pytest.mark.soak
 async def test_a_server_that_stays_away_under_load_gets_everything_once_it_is_back(
     own_server: Restartable, session: str, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_client_that_is_killed_again_and_again_loses_and_doubles_nothing_that_
     kill_robot_again_and_again(own_server, session, tmp_path, 4, server_too=False)
 
 
+@pytest.mark.soak
 def test_client_and_server_killed_in_turn_lose_and_double_nothing(
     own_server: Restartable, session: str, tmp_path: Path
 ) -> None:

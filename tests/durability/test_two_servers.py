@@ -20,7 +20,7 @@ from datamanager.local.ports import HeldPorts
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-@pytest.fixture(params=["redis", "no redis"])
+@pytest.fixture(params=["redis", pytest.param("no redis", marks=pytest.mark.soak)])
 def two(
     request: pytest.FixtureRequest, new_config: Callable[[], Config], tmp_path: Path
 ) -> Iterator[list[Restartable]]:
