@@ -27,6 +27,7 @@ from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.watch import LiveWatchers
 from datamanager.kinds.time_series.flatten import Flattener
+from datamanager.lingering import LingeringWebSocket
 from datamanager.observability import configure_logging, get_logger
 from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.parts import playback_parts
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         host=args.host or config.serve.host,
         port=config.serve.port if args.port is None else args.port,
         loop="uvloop",
-        ws="websockets-sansio",
+        ws=LingeringWebSocket,
         # Above the largest message, so that a message just too large is refused by name rather than by a closed socket.
         ws_max_size=2 * config.ingest.max_message_bytes,
         ws_per_message_deflate=False,
