@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from datamanager.errors import Refused
+from datamanager.ingest.connection import Closed
 from datamanager.ingest.framing import Framer, MsgpackFramer, NdjsonFramer
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.protocol import Bye, Data, Event, Hello, IngestProtocol, Refusal, Rpc
 from datamanager.ingest.sender import Sender
 from datamanager.ingest.service import Ingest
-from datamanager.observability import METRICS
+from datamanager.observability import METRICS, get_logger
 
 __all__ = ["BodyIngest"]
 
+_log = get_logger(__name__)
 _MAX_REJECTS = 1000
 _FRAMERS: dict[str, Callable[[int], Framer]] = {
     "application/x-ndjson": NdjsonFramer,
@@ -43,7 +45,7 @@ class BodyIngest:
         """Takes the body in.
 
         Args:
-            pieces: the body as it arrives.
+            pieces: the body as it arrives; raises `Closed` where the sender breaks it off.
 
         Returns:
             The answer: `accepted`, `rejected`, the first of the `rejects`, and `acked` by stream.
@@ -90,6 +92,8 @@ class BodyIngest:
         except Refused as refused:
             # Where the next message begins can't be known: what came is kept, the rest of the body is not read.
             self._refuse(Refusal(refused, b""))
+        except Closed:
+            _log.info("a sender broke its body off: what came whole is kept", messages=self._whole)
 
     async def _timed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The pieces; a message that has begun has to be whole in time, while a pause between messages may be long."""

@@ -1,9 +1,11 @@
 """Where ingest is reached: `WS /api/v1/ingest` (alias `/ws`) and `POST /api/v1/ingest`."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from litestar import Request, Router, WebSocket, post, websocket
 from litestar.di import Provide
+from litestar.exceptions import InternalServerException
 from litestar.status_codes import HTTP_200_OK
 
 from datamanager.ingest.body import BodyIngest
@@ -49,7 +51,15 @@ async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners
 @post("/api/v1/ingest", status_code=HTTP_200_OK, request_max_body_size=None)
 async def ingest_body(request: Request[Any, Any, Any], ingest: Ingest) -> dict[str, Any]:
     """A body of messages, of any length; the answer comes once all of it is durable."""
-    return await BodyIngest(ingest, request.headers.get("content-type", "")).run(request.stream())
+    return await BodyIngest(ingest, request.headers.get("content-type", "")).run(_pieces(request))
+
+
+async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except InternalServerException as exc:  # all that it raises, and only when the peer left in the middle of its body
+        raise Closed from exc
 
 
 def ingest_router(ingest: Ingest, owners: Owners) -> Router:

@@ -5,6 +5,7 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -185,7 +186,21 @@ async def test_bodies_of_no_known_type_and_messages_of_nobody_are_refused(server
     assert (await post(server, b"")).json() == {"accepted": 0, "rejected": 0, "rejects": [], "acked": {}}
 
 
-async def test_what_a_sender_that_vanished_had_sent_is_kept(server: str, session: str) -> None:
+async def test_what_a_sender_that_vanished_had_sent_is_kept(
+    server_config: Config, session: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "serve.log"
+    with served(server_config, log=log) as server:
+        await vanish(server, session)
+        async with asyncio.timeout(10), RawRobot(server, session) as robot:
+            assert (await robot.hello())["acked"] == {"x": 1}
+        assert [row["id"] for row in await read_range(server, session)] == [0, 1]
+    assert "a sender broke its body off" in log.read_text()
+    assert "failed" not in log.read_text()
+
+
+async def vanish(server: str, session: str) -> None:
+    """Sends half a body, and closes the connection."""
     where = urlsplit(server)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     body = packed([hello(session), sample(0), sample(1)], NDJSON) + b'{"data_type": "time_'
@@ -202,10 +217,6 @@ async def test_what_a_sender_that_vanished_had_sent_is_kept(server: str, session
     writer.write_eof()  # half closed: no more will come
     await asyncio.wait_for(reader.read(), 10)
     writer.close()
-    async with asyncio.timeout(10):
-        async with RawRobot(server, session) as robot:
-            assert (await robot.hello())["acked"] == {"x": 1}
-    assert [row["id"] for row in await read_range(server, session)] == [0, 1]
 
 
 async def test_a_body_may_end_the_session(server: str, session: str) -> None:
