@@ -51,7 +51,7 @@ imports: install
 	$(BIN)/lint-imports --no-logo
 
 unit: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 soak: install  ## the tests that take minutes: kills under load, memory, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200

@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 import uvicorn
@@ -26,6 +27,8 @@ from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.watch import LiveWatchers
+from datamanager.kinds.examiner import Examiner
+from datamanager.kinds.kind import KindLimits
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.lingering import LingeringWebSocket
 from datamanager.observability import configure_logging, get_logger
@@ -34,6 +37,7 @@ from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
+from datamanager.processes import ProcessPool
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.floors import Floors
 from datamanager.storage.job_feed import open_job_feed
@@ -148,9 +152,9 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         Newest(LatestSamples(redis), clock),
     )
     feed = await stack.enter_async_context(open_job_feed(jobs))
-    ingest = Ingest(
-        config.ingest, stores, streams, letters, s3, watchers, FloorKeeper(Floors(mongo), feed, clock), clock
-    )
+    examiner = await _open_examiner(config, stack)
+    floors = FloorKeeper(Floors(mongo), feed, clock)
+    ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, examiner, floors, clock)
     owners = Owners(redis)
     parts = playback_parts(
         config,
@@ -169,6 +173,19 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
+
+
+async def _open_examiner(config: Config, stack: AsyncExitStack) -> Examiner:
+    limits = config.examine
+    pool = ProcessPool(
+        limits.processes,
+        timeout_s=limits.timeout_s,
+        cpu_s=limits.cpu_s,
+        memory_bytes=limits.memory_bytes,
+        behind=False,
+        eager=False,
+    )
+    return Examiner(await stack.enter_async_context(pool), KindLimits(**asdict(config.kinds)))
 
 
 def _cors(origins: str) -> CORSConfig | None:

@@ -103,9 +103,31 @@ class IngestConfig:
     clock_ahead_s: float = _setting(
         300.0, "CLOCK_AHEAD_S", "a time further ahead of the server's clock flags the session `clock_ahead`", least=0
     )
-    image_max_pixels: int = _setting(100_000_000, "IMAGE_MAX_PIXELS", "largest picture that is taken", least=1)
-    cloud_max_points: int = _setting(20_000_000, "CLOUD_MAX_POINTS", "largest point cloud that is taken", least=1)
     s3_concurrency: int = _setting(16, "S3_CONCURRENCY", "originals written to S3 at the same time", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindsConfig:
+    """How much content may hold: the fields of `datamanager.kinds.kind.KindLimits`."""
+
+    max_pixels: int = _setting(100_000_000, "IMAGE_MAX_PIXELS", "largest picture that is taken", least=1)
+    max_points: int = _setting(20_000_000, "CLOUD_MAX_POINTS", "largest point cloud that is taken", least=1)
+    max_depth: int = _setting(64, "DOCUMENT_MAX_DEPTH", "deepest nesting of a document", least=1, most=500)
+    max_document_bytes: int = _setting(
+        32 * _MB, "DOCUMENT_MAX_BYTES", "largest document that is read whole: log, json, yaml, ...", least=1024
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamineConfig:
+    """The child processes in which content is looked at that nobody has vouched for."""
+
+    processes: int = _setting(1, "EXAMINE_PROCESSES", "child processes of a server that look at content", least=1)
+    cpu_s: float = _setting(1.5, "EXAMINE_CPU_S", "processor time that looking at one record may take", least=0.1)
+    timeout_s: float = _setting(20.0, "EXAMINE_TIMEOUT_S", "time that looking at one record may take", least=0.1)
+    memory_bytes: int = _setting(
+        400 * _MB, "EXAMINE_MEMORY_BYTES", "memory of a child process that looks at content", least=64 * _MB
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +181,8 @@ class Config:
     redis: RedisConfig = field(default_factory=RedisConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
+    kinds: KindsConfig = field(default_factory=KindsConfig)
+    examine: ExamineConfig = field(default_factory=ExamineConfig)
     playback: PlaybackConfig = field(default_factory=PlaybackConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     local: LocalConfig = field(default_factory=LocalConfig)

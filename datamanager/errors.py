@@ -85,9 +85,17 @@ class LocalServerError(DatamanagerError):
 
 
 class ProcessDied(DatamanagerError):
-    """A child process died of a call, or was ended because it took too long."""
+    """A child process died of a call, or was ended because it took too long.
+
+    Attributes:
+        by_limit: whether we ended it, for the time that the call took.
+    """
 
     code = "process_died"
+
+    def __init__(self, detail: str, *, by_limit: bool = False) -> None:
+        super().__init__(detail)
+        self.by_limit = by_limit
 
 
 class Refused(DatamanagerError):

@@ -15,6 +15,7 @@ from datamanager.ingest.sender import Sender
 from datamanager.ingest.stream import StreamWriter
 from datamanager.ingest.watchers import Watchers
 from datamanager.ingest.wire import Message
+from datamanager.kinds.examiner import Examiner
 from datamanager.kinds.names import parse_time_ns
 from datamanager.storage.keys import original_key, record_id
 from datamanager.storage.mongo import Binary
@@ -28,9 +29,16 @@ class RecordIntake:
     """Checks content and hands it on: small content into its document, the rest to S3 first."""
 
     def __init__(
-        self, config: IngestConfig, committer: Committer, originals: Originals, watchers: Watchers, clock: Clock
+        self,
+        config: IngestConfig,
+        committer: Committer,
+        originals: Originals,
+        watchers: Watchers,
+        examiner: Examiner,
+        clock: Clock,
     ) -> None:
         self._config = config
+        self._examiner = examiner
         self._committer = committer
         self._originals = originals
         self._watchers = watchers
@@ -78,7 +86,7 @@ class RecordIntake:
             stream.tell()
 
         item = CommitItem(producer, size_bytes, resolve, collection=content.collection, document=document)
-        if "inline" in document:
+        if content.data is None or "inline" in document:
             self._committer.submit(item)
         else:
             self._originals.submit(Original(document["keys"]["original"], content.data, content.mime_type, item))
@@ -95,7 +103,7 @@ class RecordIntake:
         if message.metadata:
             limits = self._config
             check_map(message.metadata, "metadata", max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
-        return t_ns, await read_content(kind, message.payload, self._config)
+        return t_ns, await read_content(kind, message.payload, self._config, self._examiner)
 
     def _document(
         self, producer: Producer, stream: StreamWriter, content: Content, seq: int, t_ns: int, *, auto: bool
@@ -114,18 +122,20 @@ class RecordIntake:
             "prev": stream.ledger.prev_of(seq),
             "t_ns": t_ns,
             "kind": stream.kind,
-            "size_bytes": len(content.data),
+            "size_bytes": content.size_bytes,
             "checksum": content.checksum,
             "mime_type": content.mime_type,
             "arrived_ns": self._clock.now_ns(),
             **content.fields,
         }
-        if content.collection == "frames_metadata":
+        if stream.kind == "images":
             ahead = self._watchers.wants_tiers(producer.session, stream.name)
             document["derived"] = (
                 {"state": "pending", "since_ns": document["arrived_ns"]} if ahead else {"state": "none"}
             )
-        elif len(content.data) <= _INLINE_BYTES:
+        if content.data is None:
+            return document | {"keys": {"original": content.key}}
+        if content.collection == "records" and len(content.data) <= _INLINE_BYTES:
             return document | {"inline": Binary(content.data)}
         return document | {
             "keys": {"original": original_key(*place, content.folder, stream.name, t_ns, named, seq, content.ending)}

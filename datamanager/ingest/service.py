@@ -21,6 +21,7 @@ from datamanager.ingest.sender import Budget, Sender
 from datamanager.ingest.stream import StreamWriter
 from datamanager.ingest.watchers import Watchers
 from datamanager.ingest.wire import Message, raw_of
+from datamanager.kinds.examiner import Examiner
 from datamanager.kinds.names import check_stream, kind_of
 from datamanager.observability import METRICS
 from datamanager.storage.dead_letters import DeadLetters
@@ -43,6 +44,7 @@ class Ingest:
         letters: DeadLetters,
         s3: S3,
         watchers: Watchers,
+        examiner: Examiner,
         floors: FloorKeeper,
         clock: Clock,
     ) -> None:
@@ -53,7 +55,7 @@ class Ingest:
         self._watchers = watchers
         self._committer = Committer(stores, clock)
         self._originals = Originals(s3, self._committer, clock, config.s3_concurrency)
-        self._records = RecordIntake(config, self._committer, self._originals, watchers, clock)
+        self._records = RecordIntake(config, self._committer, self._originals, watchers, examiner, clock)
         self._letter_box = LetterBox(letters, clock, config.dead_letter_bytes)
         self.sealer = Sealer(self._committer, watchers, clock)
         self.registry = Registry(config, stores, streams, letters, self.sealer, floors, clock)

@@ -13,6 +13,7 @@ from datamanager.clock import Clock, SystemClock
 from datamanager.config import Config, load_config
 from datamanager.kinds.images.info import ImageLimits
 from datamanager.observability import configure_logging, get_logger
+from datamanager.processes import ProcessPool
 from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.lod import Lod
@@ -27,7 +28,6 @@ from datamanager.storage.tiers import TIERS_JOB, FrameTiers
 from datamanager.worker.handlers import Handlers, each
 from datamanager.worker.make_tiers import MakeTiers
 from datamanager.worker.outage import outlast
-from datamanager.worker.pool import ProcessPool
 from datamanager.worker.rollups import Rollups
 from datamanager.worker.runner import Runner
 from datamanager.worker.sweep import Sweep
@@ -114,7 +114,7 @@ async def _put_together(
 
 
 def _handlers(config: Config, clock: Clock, mongo: Mongo, s3: S3, frames: FrameTiers, pool: ProcessPool) -> Handlers:
-    limits = ImageLimits(max_pixels=config.ingest.image_max_pixels, max_points=config.ingest.cloud_max_points)
+    limits = ImageLimits(max_pixels=config.kinds.max_pixels, max_points=config.kinds.max_points)
     telemetry, streams = Telemetry(mongo), Streams(mongo)
     rollups = Rollups(Floors(mongo), streams, Rollup(telemetry, streams, Lod(mongo)), clock)
     return {

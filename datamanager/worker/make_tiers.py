@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from datamanager.kinds.images.info import ImageLimits
+from datamanager.processes import ProcessPool
 from datamanager.storage.jobs import PRIORITIES, Job
 from datamanager.storage.keys import preview_key
 from datamanager.storage.s3 import S3
@@ -14,7 +15,6 @@ from datamanager.storage.thumbnails import Thumbnail, Thumbnails
 from datamanager.storage.tiers import Frame, FrameTiers, MadeTier, TierName
 from datamanager.worker.child import tiers_of
 from datamanager.worker.handlers import Outcome
-from datamanager.worker.pool import ProcessPool
 from datamanager.worker.tier import Tier
 
 __all__ = ["MakeTiers"]

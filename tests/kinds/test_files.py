@@ -1,6 +1,5 @@
 """Kind `file`: types by content."""
 
-import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -9,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamanager.kinds.files import inspect_file, sniff_mime_type
+from datamanager.kinds.file import examine, sniff_mime_type
+from datamanager.kinds.kind import Hints, KindLimits
+from datamanager.kinds.source import BytesSource
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "images"
 
@@ -63,14 +64,24 @@ def test_images_sent_as_files_are_known_as_what_they_are(file: str, expected: st
     assert sniff_mime_type((GOLDEN / file).read_bytes(), "lies.txt") == expected
 
 
-def test_the_checksum_is_that_of_the_bytes() -> None:
-    assert inspect_file(b"abc", None).checksum == hashlib.sha256(b"abc").hexdigest()
-
-
 @given(st.binary(max_size=300), st.none() | st.text(max_size=20))
 def test_any_bytes_with_any_name_are_a_file(data: bytes, name: str | None) -> None:
-    info = inspect_file(data, name)
-    assert "/" in info.mime_type
+    found = examine(BytesSource(data), Hints(name=name), KindLimits())
+    assert "/" in found.mime_type
+    assert found.metadata == {"sniffed_mime_type": found.mime_type}
+
+
+def test_of_a_large_file_only_the_ends_are_read() -> None:
+    read: list[int] = []
+
+    class Counted(BytesSource):
+        def read(self, offset: int, size: int) -> bytes:
+            read.append(size)
+            return super().read(offset, size)
+
+    data = b"\x89MCAP0\r\n" + bytes(5_000_000)
+    assert examine(Counted(data), Hints(), KindLimits()).mime_type == "application/x-mcap"
+    assert sum(read) < 200_000
 
 
 def test_real_files_are_known(recordings: Path) -> None:

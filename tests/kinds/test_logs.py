@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamanager.errors import Refused
-from datamanager.kinds.logs import LEVELS, LogLimits, encode_log, inspect_log, normalise_level
+from datamanager.kinds.log import LEVELS, LogLimits, encode_log, inspect_log, normalise_level
 
 
 @pytest.mark.parametrize(

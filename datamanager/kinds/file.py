@@ -1,14 +1,20 @@
 """Kind `file`: what any bytes are, by their content."""
 
-import hashlib
 import mimetypes
-from dataclasses import dataclass
+import re
 
 import puremagic
 
+from datamanager.errors import Refused
 from datamanager.kinds.images.table import recognise
+from datamanager.kinds.kind import Found, Hints, KindLimits
+from datamanager.kinds.source import Source
 
-__all__ = ["FileInfo", "inspect_file", "sniff_mime_type"]
+__all__ = ["examine", "sniff_mime_type"]
+
+# RFC 9110, 8.3.1, without quoted strings: what goes into a header must be able to stand there.
+_MIME = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(;\s?[\w!#$&^.+-]+=[\w!#$&^.+-]+){0,8}", re.ASCII)
+_LOOKED_AT_BYTES = 64 * 1024
 
 _UNKNOWN = "application/octet-stream"
 # What robots send and the general tables do not know, or take for something made of it (a .docx is a zip as well).
@@ -33,22 +39,20 @@ _TEXTUAL = frozenset({"application/json", "application/xml", "application/yaml",
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """What is known of a file.
+def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:  # noqa: ARG001  # every kind is called alike
+    """The type of any bytes, of which a beginning and an end are looked at. Every run of bytes is a file.
 
-    Attributes:
-        mime_type: by content; `application/octet-stream` when that says nothing.
-        checksum: SHA-256, in hex.
+    Raises:
+        Refused: `bad_payload` when the declared media type is none.
     """
-
-    mime_type: str
-    checksum: str
-
-
-def inspect_file(data: bytes, name: str | None = None) -> FileInfo:
-    """The type and checksum of any bytes. Nothing is refused: every run of bytes is a file."""
-    return FileInfo(sniff_mime_type(data, name), hashlib.sha256(data).hexdigest())
+    head = source.read(0, _LOOKED_AT_BYTES)
+    rest = source.size - len(head)
+    tail = source.read(source.size - min(rest, _LOOKED_AT_BYTES), _LOOKED_AT_BYTES) if rest else b""
+    sniffed = sniff_mime_type(head + tail, hints.name)
+    mime_type = hints.mime_type or sniffed
+    if _MIME.fullmatch(mime_type) is None:
+        raise Refused("bad_payload", f"mime_type {mime_type[:80]!r} is no media type")
+    return Found(mime_type, "bin", {"sniffed_mime_type": sniffed})
 
 
 def sniff_mime_type(data: bytes, name: str | None = None) -> str:

@@ -9,7 +9,7 @@ import pytest
 from support.processes import wait_until
 
 from datamanager.errors import DatamanagerError, ProcessDied, Refused
-from datamanager.worker.pool import ProcessPool
+from datamanager.processes import ProcessPool
 
 
 @pytest.fixture
@@ -77,3 +77,29 @@ async def test_leaving_ends_the_processes_and_whoever_waits_for_them() -> None:
     with pytest.raises(ProcessDied):
         await task
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def loop_for_ever() -> None:
+    while True:
+        pass
+
+
+def eat() -> int:
+    return len(bytearray(300 * 1024 * 1024))
+
+
+async def test_a_call_that_computes_for_too_long_is_ended_and_the_next_is_not_hurt() -> None:
+    async with ProcessPool(1, timeout_s=20, cpu_s=0.3, eager=False) as limited:
+        with pytest.raises(ProcessDied, match=r"computed for longer than 0\.3 s") as died:
+            await limited.run(loop_for_ever)
+        assert died.value.by_limit
+        await limited.run(time.sleep, 0.5)  # waiting is not computing
+        assert await limited.run(max, 1, 2) == 2
+
+
+async def test_a_call_that_wants_too_much_memory_is_told_so_and_the_child_lives_on() -> None:
+    async with ProcessPool(1, timeout_s=20, memory_bytes=200 * 1024 * 1024, eager=False) as limited:
+        pid = await limited.run(os.getpid)
+        with pytest.raises(MemoryError):
+            await limited.run(eat)
+        assert await limited.run(os.getpid) == pid

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from datamanager.errors import Refused
+from datamanager.kinds.kind import Found, Hints, KindLimits
+from datamanager.kinds.source import Source
 
-__all__ = ["LEVELS", "LogInfo", "LogLimits", "encode_log", "inspect_log", "normalise_level"]
+__all__ = ["LEVELS", "LogInfo", "LogLimits", "encode", "encode_log", "examine", "inspect_log", "normalise_level"]
 
 # The levels, from the least to the most severe.
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -60,6 +62,26 @@ class LogInfo:
 
 _LIMITS = LogLimits()
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
+    """Checks a log: what the payload says, or, of a log that comes as bytes, those: JSON as `encode` makes it, or lines.
+
+    Raises:
+        Refused: see `inspect_log`; `bad_payload` for text that is not UTF-8.
+    """
+    if hints.is_value:
+        return Found("application/json", "log.json", inspect_log(hints.payload).metadata)
+    text = _read(source, limits)
+    entry = _entry_of(text)
+    if entry is not None:
+        return Found("application/json", "log.json", inspect_log(entry).metadata)
+    return Found("text/plain; charset=utf-8", "log", inspect_log({"lines": text.splitlines()}).metadata)
+
+
+def encode(payload: Mapping[str, Any], limits: KindLimits) -> bytes:  # noqa: ARG001  # every kind is called alike
+    """The payload as JSON; see `encode_log`."""
+    return encode_log(payload)
 
 
 def inspect_log(payload: Mapping[str, Any], limits: LogLimits = _LIMITS) -> LogInfo:
@@ -121,6 +143,27 @@ def encode_log(payload: Mapping[str, Any]) -> bytes:
         return _dump(_to_json(payload))
     except (TypeError, ValueError, RecursionError) as exc:  # a UnicodeEncodeError is a ValueError
         raise Refused("bad_payload", f"the log cannot be kept as JSON: {exc}"[:300]) from exc
+
+
+def _read(source: Source, limits: KindLimits) -> str:
+    if source.size > limits.max_document_bytes:
+        detail = f"a log of {source.size} bytes; at most {limits.max_document_bytes} are taken"
+        raise Refused("too_large", detail, offset=limits.max_document_bytes)
+    try:
+        return source.read(0, source.size).decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise Refused("bad_payload", "the log is not UTF-8", offset=exc.start) from exc
+
+
+def _entry_of(text: str) -> dict[str, Any] | None:
+    """The payload that text holds when it is a log as `encode_log` makes it; None for lines of text."""
+    if not text.startswith("{") or "\n" in text:
+        return None
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):  # lines that begin with a brace are lines
+        return None
+    return entry if isinstance(entry, dict) and ("message" in entry or "lines" in entry) else None
 
 
 def _dump(value: object) -> bytes:

@@ -1,17 +1,18 @@
 """Child processes for work that is heavy on the CPU, and that reads bytes nobody has vouched for.
 
 A decoder that crashes on such bytes, or the kernel that ends it for its memory, takes one child along and not the
-worker; and it is known which call it was.
+worker or the server; and it is known which call it was.
 """
 
 import asyncio
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -22,7 +23,7 @@ from datamanager.errors import DatamanagerError, ProcessDied
 __all__ = ["ProcessPool"]
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork would inherit our sockets and locks
-_NICENESS = 10  # derived data come after what a robot waits for
+_BEHIND = 10  # how nice a child is whose work comes after what a robot waits for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,18 +35,36 @@ class ProcessPool:
     Args:
         size: how many processes.
         timeout_s: a call that takes longer is ended, with its process.
+        cpu_s: a call that computes for longer is ended, with its process: what a machine that is busy with other things
+            does not run into. None: no limit.
+        memory_bytes: how large a child's data may grow (RLIMIT_DATA): beyond it `MemoryError` is raised. None: no limit.
+        behind: whether other processes go before the children.
+        eager: whether the children are started with the pool, or each with its first call.
         preload: modules that each child imports before its first call.
     """
 
-    def __init__(self, size: int, *, timeout_s: float, preload: Sequence[str] = ()) -> None:
-        self._children = [_Child(timeout_s, tuple(preload)) for _ in range(size)]
+    def __init__(
+        self,
+        size: int,
+        *,
+        timeout_s: float,
+        cpu_s: float | None = None,
+        memory_bytes: int | None = None,
+        behind: bool = True,
+        eager: bool = True,
+        preload: Sequence[str] = (),
+    ) -> None:
+        life = _Life(tuple(preload), cpu_s, memory_bytes, behind)
+        self._children = [_Child(timeout_s, life) for _ in range(size)]
+        self._eager = eager
         self._free: asyncio.Queue[_Child] = asyncio.Queue()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="pool")
         self.size = size
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._threads, child.start) for child in self._children))
+        if self._eager:
+            await asyncio.gather(*(loop.run_in_executor(self._threads, child.start) for child in self._children))
         for child in self._children:
             self._free.put_nowait(child)
         return self
@@ -73,12 +92,22 @@ class ProcessPool:
         return answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """How a child lives."""
+
+    preload: tuple[str, ...]
+    cpu_s: float | None
+    memory_bytes: int | None
+    behind: bool
+
+
 class _Child:
     """One process and the pipe to it. The process ends when the pipe does, however we die."""
 
-    def __init__(self, timeout_s: float, preload: tuple[str, ...]) -> None:
+    def __init__(self, timeout_s: float, life: _Life) -> None:
         self._timeout_s = timeout_s
-        self._preload = preload
+        self._life = life
         self._process: Any = None
         self._pipe: Connection[Any, Any] | None = None
         self._is_closed = False
@@ -91,7 +120,7 @@ class _Child:
             raise ProcessDied("the pool is closed")
         self._reap()
         self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._preload), daemon=True)
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, self._life), daemon=True)
         self._process.start()
         theirs.close()
         return self._pipe
@@ -102,10 +131,14 @@ class _Child:
             pipe = self._send((function, args, kwargs))
             if not pipe.poll(self._timeout_s):
                 self._reap()
-                raise ProcessDied(f"{function.__name__} took longer than {self._timeout_s} s and was ended")
+                detail = f"{function.__name__} took longer than {self._timeout_s} s and was ended"
+                raise ProcessDied(detail, by_limit=True)
             is_good, answer = pipe.recv()
         except (EOFError, OSError) as exc:
             status = self._reap()
+            if status == -signal.SIGPROF:
+                detail = f"{function.__name__} computed for longer than {self._life.cpu_s} s and was ended"
+                raise ProcessDied(detail, by_limit=True) from exc
             raise ProcessDied(f"the process died in {function.__name__}, exit status {status}") from exc
         if not is_good:
             raise answer
@@ -140,24 +173,29 @@ class _Child:
         return status
 
 
-def _serve(pipe: "Connection[Any, Any]", preload: tuple[str, ...]) -> None:
+def _serve(pipe: "Connection[Any, Any]", life: _Life) -> None:
     """The life of a child."""
-    # Ctrl-C reaches the whole group; when to leave, the worker says by closing the pipe.
+    # Ctrl-C reaches the whole group; when to leave, the parent says by closing the pipe.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform != "win32":
-        os.nice(_NICENESS)
-    for module in preload:
+    if life.behind:
+        os.nice(_BEHIND)
+    for module in life.preload:
         import_module(module)
+    if life.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (life.memory_bytes, life.memory_bytes))
     while True:
         try:
             function, args, kwargs = pipe.recv()
         except EOFError:
             return
+        # SIGPROF ends the process, also in the midst of a library that never comes back to Python.
+        signal.setitimer(signal.ITIMER_PROF, life.cpu_s or 0)
         try:
             answer = (True, function(*args, **kwargs))
         except Exception as exc:  # noqa: BLE001  # whatever it is, it is the caller's
             answer = (False, _portable(exc))
+        signal.setitimer(signal.ITIMER_PROF, 0)
         pipe.send(answer)
 
 

@@ -1,0 +1,42 @@
+"""The 17 kinds, a row each: what is taken, what is extracted, where it is kept, what is derived, what playback gives.
+
+Modules of kinds are loaded when they are first needed, so that a robot's client that sends samples loads no parser.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from datamanager.kinds.kind import Found, Hints, Kind, KindLimits
+from datamanager.kinds.source import Source
+
+__all__ = ["KIND_TABLE", "encode_value", "examine_content"]
+
+_ROWS = (
+    Kind("time_series", "samples, columnar batches", "channels, types, rate", "telemetry", gives=("range", "stats")),
+    Kind("images", "JPEG, PNG, WebP, TIFF, AVIF; PLY, PCD, Draco", "size, mode, role, points, bounds",
+         "frames_metadata", derived=("tiers",), text_is_base64=True, here_bytes=None),
+    Kind("log", "lines, or {level, message, logger}", "level, logger, lines", "records", gives=("logs",), value=True),
+    Kind("file", "anything", "MIME type, checksum", "records"),
+)  # fmt: skip
+KIND_TABLE: Mapping[str, Kind] = {row.name: row for row in _ROWS}
+
+
+def examine_content(kind: str, source: Source, hints: Hints, limits: KindLimits) -> Found:
+    """Checks content of a kind and says what it is: `examine` of the kind's module.
+
+    Raises:
+        Refused: the content is bad; see `KindModule.examine`.
+    """
+    examine: Callable[[Source, Hints, KindLimits], Found] = import_module(f"datamanager.kinds.{kind}").examine
+    return examine(source, hints, limits)
+
+
+def encode_value(kind: str, payload: Mapping[str, Any], limits: KindLimits) -> bytes:
+    """The bytes that are kept of a message that holds a value rather than bytes: `encode` of the kind's module.
+
+    Raises:
+        Refused: the value cannot be kept.
+    """
+    encode: Callable[[Mapping[str, Any], KindLimits], bytes] = import_module(f"datamanager.kinds.{kind}").encode
+    return encode(payload, limits)
