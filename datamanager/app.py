@@ -6,7 +6,6 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from typing import Any
 
 import uvicorn
@@ -27,8 +26,7 @@ from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.watch import LiveWatchers
-from datamanager.kinds.examiner import Examiner
-from datamanager.kinds.kind import KindLimits
+from datamanager.kinds.examiner import open_examiner
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.lingering import LingeringWebSocket
 from datamanager.observability import configure_logging, get_logger
@@ -37,7 +35,6 @@ from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
-from datamanager.processes import ProcessPool
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.floors import Floors
 from datamanager.storage.job_feed import open_job_feed
@@ -152,7 +149,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         Newest(LatestSamples(redis), clock),
     )
     feed = await stack.enter_async_context(open_job_feed(jobs))
-    examiner = await _open_examiner(config, stack)
+    examiner = await stack.enter_async_context(open_examiner(config))
     floors = FloorKeeper(Floors(mongo), feed, clock)
     ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, examiner, floors, clock)
     owners = Owners(redis)
@@ -163,6 +160,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         redis=redis,
         clock=clock,
         url_secret=await _patiently(lambda: load_url_secret(mongo)),
+        examiner=examiner,
         samples=Samples(streams, telemetry, lod),
         ranges=RangeReader(streams, telemetry, lod, config.playback),
         aggregates=AggregateReader(streams, telemetry, lod, config.playback),
@@ -173,19 +171,6 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
-
-
-async def _open_examiner(config: Config, stack: AsyncExitStack) -> Examiner:
-    limits = config.examine
-    pool = ProcessPool(
-        limits.processes,
-        timeout_s=limits.timeout_s,
-        cpu_s=limits.cpu_s,
-        memory_bytes=limits.memory_bytes,
-        behind=False,
-        eager=False,
-    )
-    return Examiner(await stack.enter_async_context(pool), KindLimits(**asdict(config.kinds)))
 
 
 def _cors(origins: str) -> CORSConfig | None:

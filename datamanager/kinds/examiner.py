@@ -2,22 +2,40 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib import import_module
 from typing import ParamSpec, TypeVar
 
+from datamanager.config import Config
 from datamanager.errors import ProcessDied, Refused
 from datamanager.kinds.kind import Found, Hints, Kind, KindLimits
 from datamanager.kinds.source import BytesSource, Source
 from datamanager.kinds.table import KIND_TABLE, examine_content
 from datamanager.processes import ProcessPool
 
-__all__ = ["Examiner"]
+__all__ = ["Examiner", "open_examiner", "sha256_of"]
 
 _LARGE = 1_000_000  # from here on hashing is worth a thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_examiner(config: Config) -> AsyncIterator["Examiner"]:
+    """An examiner as the settings have it; its child processes start when they are first needed."""
+    limits = config.examine
+    async with ProcessPool(
+        limits.processes,
+        timeout_s=limits.timeout_s,
+        cpu_s=limits.cpu_s,
+        memory_bytes=limits.memory_bytes,
+        behind=False,
+        eager=False,
+    ) as pool:
+        yield Examiner(pool, KindLimits(**asdict(config.kinds)))
 
 
 class Examiner:

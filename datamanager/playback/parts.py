@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from datamanager.clock import Clock
 from datamanager.config import Config
+from datamanager.kinds.examiner import Examiner
 from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.browse import Browser
+from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
@@ -49,6 +51,7 @@ class PlaybackParts:
     moments: MomentReader
     pages: RecordPages
     records: RecordQueries
+    contents: Contents
     items: RecordItems
     tier_reader: FrameTierReader
     signer: UrlSigner
@@ -66,6 +69,7 @@ def playback_parts(
     redis: Redis,
     clock: Clock,
     url_secret: bytes,
+    examiner: Examiner,
     samples: SampleReader,
     ranges: RangeReader,
     aggregates: AggregateReader,
@@ -79,6 +83,7 @@ def playback_parts(
         s3: where the bytes are.
         redis: carries what is live.
         clock: tells the time.
+        examiner: reads in content.
         url_secret: signs our own addresses; the same in every process.
         samples: reads few samples of `time_series` streams.
         ranges: reads many.
@@ -102,6 +107,7 @@ def playback_parts(
         moments=MomentReader(sessions, records, samples, items),
         pages=RecordPages(sessions, records, items, PageCache(redis, clock, ttl_s=cache_ttl_s), page_limit=page_limit),
         records=records,
+        contents=Contents(records, s3, examiner),
         items=items,
         tier_reader=FrameTierReader(
             records, Thumbnails(mongo, clock), items, tier_requests, wait_s=config.playback.tier_wait_s

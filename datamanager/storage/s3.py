@@ -21,9 +21,10 @@ class S3:
     Keys are as `storage.keys` makes them. A missing key raises `NotFound`; every other failure `S3Unavailable`.
     """
 
-    def __init__(self, store: S3Store, presigner: Presigner) -> None:
+    def __init__(self, store: S3Store, presigner: Presigner, inside: Presigner) -> None:
         self._store = store
         self._presigner = presigner
+        self._inside = inside
 
     async def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
         """Stores an object whole; when it returns, the object is durable. An object already there is replaced."""
@@ -57,6 +58,10 @@ class S3:
         """Pre-signed GET URLs of many keys, good for `ttl_s` seconds. Computed here, without asking S3."""
         return self._presigner.urls(keys, ttl_s)
 
+    def inside_url(self, key: str, ttl_s: int) -> str:
+        """A pre-signed GET URL by the address under which we reach S3 ourselves: for our own child processes."""
+        return self._inside.urls([key], ttl_s)[0]
+
     async def ping(self) -> None:
         """Returns when S3 answers.
 
@@ -86,6 +91,16 @@ def _store(config: S3Config, endpoint: str) -> S3Store:
         },
         # What fails is tried again by whoever knows whether it still matters.
         retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=5)},
+    )
+
+
+def _presigner(config: S3Config, endpoint: str) -> Presigner:
+    return Presigner(
+        endpoint=endpoint,
+        bucket=config.bucket,
+        region=config.region,
+        access_key=config.access_key,
+        secret_key=config.secret_key,
     )
 
 
@@ -146,11 +161,4 @@ async def open_s3(config: S3Config) -> AsyncIterator[S3]:
         raise ConfigError(f"DATAMANAGER_S3_ENDPOINT={config.endpoint!r}: {exc}") from exc
     if not await _is_there(store):
         await _ensure_bucket(config)
-    presigner = Presigner(
-        endpoint=config.public_endpoint or config.endpoint,
-        bucket=config.bucket,
-        region=config.region,
-        access_key=config.access_key,
-        secret_key=config.secret_key,
-    )
-    yield S3(store, presigner)
+    yield S3(store, _presigner(config, config.public_endpoint or config.endpoint), _presigner(config, config.endpoint))

@@ -14,6 +14,7 @@ from litestar import Litestar
 
 from datamanager.clock import SystemClock
 from datamanager.config import Config
+from datamanager.kinds.examiner import open_examiner
 from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
@@ -111,6 +112,7 @@ async def _mounted(app: Litestar, config: Config, samples: KnownSamples) -> Asyn
             redis=redis,
             clock=clock,
             url_secret=await load_url_secret(mongo),
+            examiner=await stack.enter_async_context(open_examiner(config)),
             samples=samples,
             ranges=RangeReader(Streams(mongo), Telemetry(mongo), Lod(mongo), config.playback),
             aggregates=AggregateReader(Streams(mongo), Telemetry(mongo), Lod(mongo), config.playback),
