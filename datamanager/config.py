@@ -103,7 +103,36 @@ class IngestConfig:
     clock_ahead_s: float = _setting(
         300.0, "CLOCK_AHEAD_S", "a time further ahead of the server's clock flags the session `clock_ahead`", least=0
     )
+    rpc_timeout_s: float = _setting(30.0, "RPC_TIMEOUT_S", "how long a robot may take to answer a call", least=0.01)
+    rpc_max_timeout_s: float = _setting(600.0, "RPC_MAX_TIMEOUT_S", "the most that a caller may ask for", least=0.01)
+    rpc_max_calls: int = _setting(256, "RPC_MAX_CALLS", "calls that may wait for one robot, or of one socket", least=1)
     s3_concurrency: int = _setting(16, "S3_CONCURRENCY", "originals written to S3 at the same time", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadsConfig:
+    """Objects that are put into S3 without passing through the server."""
+
+    part_bytes: int = _setting(
+        64 * _MB,
+        "UPLOAD_PART_BYTES",
+        "uploads larger than this go in parts of this size, or of a multiple where there would be more than 10,000",
+        least=5 * _MB,
+        most=4096 * _MB,
+    )
+    max_bytes: int = _setting(
+        1024 * 1024 * _MB, "UPLOAD_MAX_BYTES", "the largest upload", least=1, most=5 * 1024 * 1024 * _MB
+    )
+    ttl_s: int = _setting(86400, "UPLOAD_TTL_S", "an upload that is left alone for so long is given up", least=1)
+    keep_s: int = _setting(30 * 86400, "UPLOAD_KEEP_S", "how long what became of an upload is told", least=60)
+    wait_s: float = _setting(
+        5.0, "UPLOAD_WAIT_S", "how long `complete` waits for the check of the bytes before it answers 202", least=0
+    )
+    lease_s: float = _setting(
+        15.0, "UPLOAD_LEASE_S", "a check whose server has been silent for so long is begun again by another", least=0.5
+    )
+    sweep_s: float = _setting(10.0, "UPLOAD_SWEEP_S", "how often uploads that were left are looked for", least=0.1)
+    concurrency: int = _setting(2, "UPLOAD_CONCURRENCY", "uploads that a server checks at the same time", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +144,16 @@ class KindsConfig:
     max_depth: int = _setting(64, "DOCUMENT_MAX_DEPTH", "deepest nesting of a document", least=1, most=500)
     max_document_bytes: int = _setting(
         32 * _MB, "DOCUMENT_MAX_BYTES", "largest document that is read whole: log, json, yaml, ...", least=1024
+    )
+    max_header_bytes: int = _setting(
+        10 * _MB, "SAFETENSORS_MAX_HEADER_BYTES", "largest header of a safetensors file", least=1024, most=100 * _MB
+    )
+    max_members: int = _setting(100_000, "ARCHIVE_MAX_MEMBERS", "most members of a zip; of a tar, most listed", least=1)
+    max_unpacked_bytes: int = _setting(
+        1024 * 1024 * _MB, "ARCHIVE_MAX_UNPACKED_BYTES", "most bytes that an archive's members may have in all", least=1
+    )
+    max_ratio: int = _setting(
+        250, "ARCHIVE_MAX_RATIO", "most times that what is unpacked may outgrow what is packed, from 16 MiB on", least=2
     )
 
 
@@ -181,6 +220,7 @@ class Config:
     redis: RedisConfig = field(default_factory=RedisConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     ingest: IngestConfig = field(default_factory=IngestConfig)
+    uploads: UploadsConfig = field(default_factory=UploadsConfig)
     kinds: KindsConfig = field(default_factory=KindsConfig)
     examine: ExamineConfig = field(default_factory=ExamineConfig)
     playback: PlaybackConfig = field(default_factory=PlaybackConfig)

@@ -20,6 +20,10 @@ class KindLimits:
     max_points: int = 20_000_000
     max_depth: int = 64
     max_document_bytes: int = 32 * _MB
+    max_header_bytes: int = 10 * _MB
+    max_members: int = 100_000
+    max_unpacked_bytes: int = 1024 * 1024 * _MB
+    max_ratio: int = 250
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _ROWS = (
          "frames_metadata", derived=("tiers",), text_is_base64=True, here_bytes=None),
     Kind("log", "lines, or {level, message, logger}", "level, logger, lines", "records", gives=("logs",), value=True),
     Kind("file", "anything", "MIME type, checksum", "records"),
+    Kind("safetensors", "files", "tensors: dtype, shape", "records", gives=("tensors",), here_bytes=8 * 1024),
 )  # fmt: skip
 KIND_TABLE: Mapping[str, Kind] = {row.name: row for row in _ROWS}
 

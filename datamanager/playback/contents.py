@@ -5,7 +5,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from datamanager.errors import NotFound, Refused
 from datamanager.kinds.examiner import Examiner
+from datamanager.kinds.kind import KindLimits
 from datamanager.kinds.source import BytesSource, Source, UrlSource
+from datamanager.playback.stored_bytes import StoredBytes
 from datamanager.storage.mongo import Document
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.s3 import S3
@@ -26,6 +28,11 @@ class Contents:
         self._s3 = s3
         self._examiner = examiner
 
+    @property
+    def limits(self) -> KindLimits:
+        """How much content may hold."""
+        return self._examiner.limits
+
     async def open(self, record_id: str, kinds: Collection[str]) -> tuple[Document, Source]:
         """A record of one of `kinds`, and its content.
 
@@ -33,11 +40,25 @@ class Contents:
             NotFound: there is no such record, or its bytes are not here any more.
             Refused: `kind_mismatch`: it is of another kind.
         """
+        document = await self._document(record_id, kinds)
+        return document, self.source(document)
+
+    async def stored(self, record_id: str, kinds: Collection[str]) -> tuple[Document, StoredBytes]:
+        """A record of one of `kinds`, and its bytes, for passing them on.
+
+        Raises:
+            NotFound: there is no such record, or its bytes are not here any more.
+            Refused: `kind_mismatch`: it is of another kind.
+        """
+        document = await self._document(record_id, kinds)
+        return document, StoredBytes(document, self._s3)
+
+    async def _document(self, record_id: str, kinds: Collection[str]) -> Document:
         document = await self._records.one(record_id)
         if document["kind"] not in kinds:
             wanted = " or ".join(sorted(kinds))
             raise Refused("kind_mismatch", f"record {record_id} is of kind {document['kind']}; this is for {wanted}")
-        return document, self.source(document)
+        return document
 
     def source(self, document: Document) -> Source:
         """The content of a record.

@@ -20,6 +20,7 @@ from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
 from datamanager.playback.samples_port import SampleReader
 from datamanager.playback.signing import UrlSigner
+from datamanager.playback.tensors import TensorReader
 from datamanager.playback.timeline import TimelineReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.latest import LatestSamples
@@ -52,6 +53,7 @@ class PlaybackParts:
     pages: RecordPages
     records: RecordQueries
     contents: Contents
+    tensors: TensorReader
     items: RecordItems
     tier_reader: FrameTierReader
     signer: UrlSigner
@@ -97,6 +99,7 @@ def playback_parts(
         config.playback.cache_ttl_s, config.serve.url_ttl_s // 4
     )  # what is in it stays good for as long again
     signer = UrlSigner(url_secret, config.serve.url_ttl_s, clock)
+    contents = Contents(records, s3, examiner)
     items = RecordItems(s3, signer, config.serve.url_ttl_s)
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
@@ -107,7 +110,8 @@ def playback_parts(
         moments=MomentReader(sessions, records, samples, items),
         pages=RecordPages(sessions, records, items, PageCache(redis, clock, ttl_s=cache_ttl_s), page_limit=page_limit),
         records=records,
-        contents=Contents(records, s3, examiner),
+        contents=contents,
+        tensors=TensorReader(contents, page_limit=page_limit),
         items=items,
         tier_reader=FrameTierReader(
             records, Thumbnails(mongo, clock), items, tier_requests, wait_s=config.playback.tier_wait_s

@@ -14,6 +14,7 @@ from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
 from datamanager.playback.routes.stats import STATS_HANDLERS
+from datamanager.playback.routes.tensors import TENSOR_HANDLERS
 from datamanager.playback.routes.timing import RequestTiming
 
 __all__ = ["RequestTiming", "playback_routers", "problem_handlers"]
@@ -26,7 +27,14 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
         Router("/", route_handlers=HEALTH_HANDLERS, dependencies={"health": handed_in["health"]}),
         Router(
             "/api/v1",
-            route_handlers=[*SESSION_HANDLERS, *RANGE_HANDLERS, *STATS_HANDLERS, *RECORD_HANDLERS, *LIVE_HANDLERS],
+            route_handlers=[
+                *SESSION_HANDLERS,
+                *RANGE_HANDLERS,
+                *STATS_HANDLERS,
+                *RECORD_HANDLERS,
+                *TENSOR_HANDLERS,
+                *LIVE_HANDLERS,
+            ],
             dependencies=handed_in,
         ),
     ]
