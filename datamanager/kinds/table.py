@@ -16,7 +16,13 @@ _ROWS = (
     Kind("time_series", "samples, columnar batches", "channels, types, rate", "telemetry", gives=("range", "stats")),
     Kind("images", "JPEG, PNG, WebP, TIFF, AVIF; PLY, PCD, Draco", "size, mode, role, points, bounds",
          "frames_metadata", derived=("tiers",), text_is_base64=True, here_bytes=None),
+    Kind("video", "MP4, WebM, MKV, AVI; fragments of MP4 or H.264 in chunks", "codecs, fps, duration, size, keyframes",
+         "frames_metadata", derived=("video_thumbnails", "video_hls"), gives=("thumbnails", "playlist.m3u8"),
+         text_is_base64=True, here_bytes=8 * 1024),
+    Kind("audio", "WAV, MP3, OGG, FLAC, M4A; raw samples in chunks", "codec, rate, channels, duration", "records",
+         derived=("audio_preview",), gives=("waveform", "preview"), text_is_base64=True, here_bytes=16 * 1024),
     Kind("log", "lines, or {level, message, logger}", "level, logger, lines", "records", gives=("logs",), value=True),
+    Kind("markdown", "text", "title, headings", "records", gives=("html",), here_bytes=4 * 1024),
     Kind("file", "anything", "MIME type, checksum", "records"),
     Kind("safetensors", "files", "tensors: dtype, shape", "records", gives=("tensors",), here_bytes=8 * 1024),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
 from datamanager.playback.routes.stats import STATS_HANDLERS
 from datamanager.playback.routes.tensors import TENSOR_HANDLERS
+from datamanager.playback.routes.texts import TEXT_HANDLERS
 from datamanager.playback.routes.timing import RequestTiming
 
 __all__ = ["RequestTiming", "playback_routers", "problem_handlers"]
@@ -34,6 +35,7 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *RECORD_HANDLERS,
                 *TENSOR_HANDLERS,
                 *LIVE_HANDLERS,
+                *TEXT_HANDLERS,
             ],
             dependencies=handed_in,
         ),
