@@ -145,6 +145,7 @@ class KindsConfig:
     max_document_bytes: int = _setting(
         32 * _MB, "DOCUMENT_MAX_BYTES", "largest document that is read whole: log, json, yaml, ...", least=1024
     )
+    max_tracks: int = _setting(64, "MEDIA_MAX_TRACKS", "most tracks of a video or sound file", least=1)
     max_header_bytes: int = _setting(
         10 * _MB, "SAFETENSORS_MAX_HEADER_BYTES", "largest header of a safetensors file", least=1024, most=100 * _MB
     )

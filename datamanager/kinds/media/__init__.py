@@ -1,0 +1,1 @@
+"""What kinds `audio` and `video` share: containers of media, read by structure and never decoded."""
