@@ -25,6 +25,8 @@ from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.service import Ingest
+from datamanager.ingest.uploads.parts import upload_parts
+from datamanager.ingest.uploads.routes import upload_router
 from datamanager.ingest.watch import LiveWatchers
 from datamanager.kinds.examiner import open_examiner
 from datamanager.kinds.time_series.flatten import Flattener
@@ -152,6 +154,16 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     examiner = await stack.enter_async_context(open_examiner(config))
     floors = FloorKeeper(Floors(mongo), feed, clock)
     ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, examiner, floors, clock)
+    uploads = upload_parts(
+        config,
+        mongo=mongo,
+        s3=s3,
+        clock=clock,
+        ingest=ingest,
+        examiner=examiner,
+        letters=letters,
+        streams=streams,
+    )
     owners = Owners(redis)
     parts = playback_parts(
         config,
@@ -168,7 +180,8 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     )
     for router in (*playback_routers(parts), ingest_router(ingest, owners)):
         app.register(router)
-    for work in (ingest.run(), owners.run(), watchers.run(), parts.live.run()):
+    app.register(upload_router(uploads))
+    for work in (ingest.run(), uploads.upload_finisher.run(), owners.run(), watchers.run(), parts.live.run()):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
 

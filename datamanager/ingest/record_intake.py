@@ -66,10 +66,25 @@ class RecordIntake:
             seq = stream.ledger.next_seq()  # others may have come while the content was looked at
         elif sender.closed_by is not None or stream.ledger.standing(seq) != "new":
             return
+        if message.metadata:
+            content.fields["metadata"] |= message.metadata
+        self.keep(sender, producer, stream, content, seq, t_ns, auto=auto, size_bytes=size_bytes)
+
+    def keep(
+        self,
+        sender: Sender,
+        producer: Producer,
+        stream: StreamWriter,
+        content: Content,
+        seq: int,
+        t_ns: int,
+        *,
+        auto: bool,
+        size_bytes: int,
+    ) -> None:
+        """Hands content on under a new number; `size_bytes` is what it takes of memory until it is durable."""
         producer.arrivals += 1
         document = self._document(producer, stream, content, seq, t_ns, auto=auto)
-        if message.metadata:
-            document["metadata"] = document["metadata"] | message.metadata
         pending = stream.ledger.open()
         stream.ledger.arrive(pending, seq)
         producer.took()

@@ -7,6 +7,7 @@ from datamanager.clock import Clock
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.commit import Committer, Stores
+from datamanager.ingest.content import Content
 from datamanager.ingest.floors import FloorKeeper
 from datamanager.ingest.ledger import StreamLedger
 from datamanager.ingest.letters import LetterBox
@@ -177,6 +178,36 @@ class Ingest:
         METRICS.messages.labels(kind).inc()
         if self._watchers.watches(session):
             self._watchers.message(session, name, kind, message)
+
+    async def keep_stored(
+        self,
+        sender: Sender,
+        producer: Producer,
+        kind: str,
+        name: str,
+        t_ns: int,
+        content: Content,
+        *,
+        size_bytes: int,
+    ) -> None:
+        """Takes in content that S3 has already, as number 0 of a producer that sends nothing else.
+
+        It is durable once nothing of `sender` is pending.
+
+        Raises:
+            Refused: `kind_mismatch` when the stream is of another kind, `too_large` when the session has too many.
+            MongoUnavailable: MongoDB does not answer.
+        """
+        session = producer.session
+        stream = producer.writer(check_stream(name), kind)
+        await session.ensure_stream(name, kind)
+        if session.ended:
+            await self.registry.session(session.robot_id, session.session_id, {})
+        if stream.ledger.standing(0) == "pending":
+            await self._no_longer_pending(producer, stream, 0)
+        if stream.ledger.standing(0) == "new":
+            self._records.keep(sender, producer, stream, content, 0, t_ns, auto=False, size_bytes=size_bytes)
+            METRICS.messages.labels(kind).inc()
 
     async def _check_first(self, stream: StreamWriter, kind: str, message: Message, *, text: bool) -> None:
         """Refuses a bad message before it makes a stream, whose kind it would set for ever."""

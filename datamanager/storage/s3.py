@@ -10,6 +10,7 @@ from obstore.store import S3Store
 
 from datamanager.config import S3Config
 from datamanager.errors import ConfigError, NotFound, S3Unavailable
+from datamanager.storage.multipart import Multipart
 from datamanager.storage.presign import Presigner
 
 __all__ = ["S3", "open_s3"]
@@ -19,12 +20,16 @@ class S3:
     """One bucket.
 
     Keys are as `storage.keys` makes them. A missing key raises `NotFound`; every other failure `S3Unavailable`.
+
+    Attributes:
+        multipart: objects that others put in parts.
     """
 
     def __init__(self, store: S3Store, presigner: Presigner, inside: Presigner) -> None:
         self._store = store
         self._presigner = presigner
         self._inside = inside
+        self.multipart = Multipart(inside)
 
     async def put(self, key: str, data: bytes, *, content_type: str | None = None) -> None:
         """Stores an object whole; when it returns, the object is durable. An object already there is replaced."""
@@ -44,6 +49,33 @@ class S3:
         except BaseError as exc:
             raise S3Unavailable(f"S3 did not give {key}: {exc}") from exc
 
+    async def read(self, key: str, offset: int, size: int) -> bytes:
+        """The bytes of an object from `offset` on: `size` of them, of which there have to be so many."""
+        try:
+            return bytes(await obstore.get_range_async(self._store, key, start=offset, length=size))
+        except (NotFoundError, FileNotFoundError) as exc:
+            raise NotFound(f"there is no object {key}") from exc
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not give {key}: {exc}") from exc
+
+    async def size(self, key: str) -> int | None:
+        """How many bytes an object has; None when there is none."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not answer for {key}: {exc}") from exc
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copies an object within S3; an object already there is replaced."""
+        try:
+            await obstore.copy_async(self._store, source, target)
+        except (NotFoundError, FileNotFoundError) as exc:
+            raise NotFound(f"there is no object {source}") from exc
+        except BaseError as exc:
+            raise S3Unavailable(f"S3 did not copy {source}: {exc}") from exc
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects. One that is not there is no error."""
         for key in keys:
@@ -57,6 +89,15 @@ class S3:
     def sign(self, keys: Sequence[str], ttl_s: int) -> list[str]:
         """Pre-signed GET URLs of many keys, good for `ttl_s` seconds. Computed here, without asking S3."""
         return self._presigner.urls(keys, ttl_s)
+
+    def sign_put(self, key: str, ttl_s: int) -> str:
+        """A pre-signed URL by which the object can be put whole."""
+        return self._presigner.requests("PUT", key, [{}], ttl_s)[0]
+
+    def sign_parts(self, key: str, s3_upload_id: str, numbers: Sequence[int], ttl_s: int) -> list[str]:
+        """Pre-signed URLs by which parts of a multipart upload can be put, one for each number."""
+        queries = ({"partNumber": str(number), "uploadId": s3_upload_id} for number in numbers)
+        return self._presigner.requests("PUT", key, queries, ttl_s)
 
     def inside_url(self, key: str, ttl_s: int) -> str:
         """A pre-signed GET URL by the address under which we reach S3 ourselves: for our own child processes."""

@@ -71,6 +71,13 @@ SCHEMA: tuple[CollectionSchema, ...] = (
         "dead_letters",
         (_index("robot_id", "session_id", "arrived"), _index("arrived"), _index("expires", expireAfterSeconds=0)),
     ),
+    CollectionSchema(
+        "uploads",
+        (
+            _index("due_ns", partialFilterExpression={"due_ns": {"$exists": True}}),
+            _index("forget", expireAfterSeconds=0),
+        ),
+    ),
     CollectionSchema("settings"),
     CollectionSchema("migrations"),
     CollectionSchema("thumbnails.files", (_index("filename", "uploadDate"),)),
