@@ -24,6 +24,7 @@ from datamanager.ingest.newest import Newest
 from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
+from datamanager.ingest.rpc.switchboard import Switchboard
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.uploads.parts import upload_parts
 from datamanager.ingest.uploads.routes import upload_router
@@ -165,6 +166,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         streams=streams,
     )
     owners = Owners(redis)
+    switchboard = Switchboard(redis, clock)
     parts = playback_parts(
         config,
         mongo=mongo,
@@ -178,10 +180,17 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         aggregates=AggregateReader(streams, telemetry, lod, config.playback),
         tier_requests=TierRequests(jobs, FrameTiers(mongo, clock), clock),
     )
-    for router in (*playback_routers(parts), ingest_router(ingest, owners)):
+    for router in (*playback_routers(parts), ingest_router(ingest, owners, switchboard)):
         app.register(router)
     app.register(upload_router(uploads))
-    for work in (ingest.run(), uploads.upload_finisher.run(), owners.run(), watchers.run(), parts.live.run()):
+    for work in (
+        ingest.run(),
+        uploads.upload_finisher.run(),
+        owners.run(),
+        switchboard.run(),
+        watchers.run(),
+        parts.live.run(),
+    ):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
 

@@ -5,7 +5,7 @@ Addresses and shapes are those of DESIGN section 8.
 
 import datetime as dt
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from datamanager.client.errors import ReaderError
+from datamanager.client.errors import ReaderError, RpcError
 from datamanager.client.times import to_ns
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Tier",
     "Time",
     "arrow_of",
+    "call_body",
     "check",
     "client_options",
     "content_of",
@@ -34,6 +35,7 @@ __all__ = [
     "pending",
     "range_ask",
     "records_params",
+    "result_of",
     "samples_of",
     "session_path",
     "sessions_params",
@@ -158,6 +160,25 @@ def json_of(answer: httpx.Response) -> Any:
 def content_of(answer: httpx.Response) -> bytes:
     """An answer's bytes."""
     return answer.content
+
+
+def call_body(method: str, params: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, Any]:
+    """A JSON-RPC 2.0 request."""
+    given = {} if params is None else {"params": dict(params) if isinstance(params, Mapping) else list(params)}
+    return {"jsonrpc": "2.0", "id": 1, "method": method, **given}
+
+
+def result_of(answer: httpx.Response) -> Any:
+    """What a remote call gave.
+
+    Raises:
+        RpcError: it ended in an error.
+    """
+    said = json_of(answer)
+    error = said.get("error")
+    if error is not None:
+        raise RpcError(error["code"], error["message"], error.get("data"))
+    return said.get("result")
 
 
 def samples_of(answer: httpx.Response) -> Samples:

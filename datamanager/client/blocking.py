@@ -58,6 +58,8 @@ class Robot:
             on_reject=on_reject,
             tls=tls,
         )
+        self.rpc = self._robot.rpc
+        """Registers a function that can be called from elsewhere, as a decorator; it runs in another thread."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 

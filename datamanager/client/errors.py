@@ -6,13 +6,16 @@ DatamanagerError
 │   ├── Unauthorized     the server refuses this robot for good; the client has stopped trying
 │   ├── Superseded       another process speaks as the same producer; the client has stopped trying
 │   ├── SpoolLocked      another process uses the spool folder
+│   ├── RpcError         a remote call ended in an error: `code`, `message`, `data`
 │   └── ReaderError      a request was answered by an error: `code`, `detail`, `status`
 └── Refused              (shared) a value that no server would take, refused before it is sent
 """
 
+from typing import Any
+
 from datamanager.errors import DatamanagerError
 
-__all__ = ["ClientClosed", "ClientError", "ReaderError", "SpoolLocked", "Superseded", "Unauthorized"]
+__all__ = ["ClientClosed", "ClientError", "ReaderError", "RpcError", "SpoolLocked", "Superseded", "Unauthorized"]
 
 
 class ClientError(DatamanagerError):
@@ -43,6 +46,31 @@ class SpoolLocked(ClientError):
     """Another process uses the spool folder of this session."""
 
     code = "spool_locked"
+
+
+class RpcError(ClientError):
+    """A remote call ended in an error. Raised by a robot's function, it is the caller's answer.
+
+    Attributes:
+        rpc_code: JSON-RPC's code; from -32768 to -32000 they are JSON-RPC's and the server's own.
+        data: what else is said, as JSON has it.
+    """
+
+    code = "rpc"
+
+    def __init__(self, rpc_code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.rpc_code = rpc_code
+        self.data = data
+
+    def __str__(self) -> str:
+        return f"{self.detail} ({self.rpc_code})"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The error as JSON-RPC 2.0 has it."""
+        more = {} if self.data is None else {"data": self.data}
+        return {"code": self.rpc_code, "message": self.detail, **more}
 
 
 class ReaderError(ClientError):

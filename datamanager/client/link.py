@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from datamanager.client.backoff import Backoff
 from datamanager.client.errors import Superseded, Unauthorized
 from datamanager.client.holder import Holder
+from datamanager.client.methods import Methods
 from datamanager.client.settings import ClientSettings
 from datamanager.client.stats import Reject, Stats
 from datamanager.client.wire import Control, batch_frame, decode_control
@@ -45,7 +46,8 @@ class Link:
     """One producer's connection to the server.
 
     Args:
-        hello: the hello message, whole.
+        hello: the hello message, whole, but for the methods.
+        methods: what the robot answers.
         tls: for a server whose certificate the system does not trust by itself.
     """
 
@@ -56,15 +58,18 @@ class Link:
         holder: Holder,
         settings: ClientSettings,
         tls: ssl.SSLContext | None = None,
+        methods: Methods | None = None,
     ) -> None:
         self._url = ingest_url(url)
+        self._methods = methods
         self._tls = tls
-        self._hello = msgspec.msgpack.encode(hello)
+        self._hello = hello
         self._bye = msgspec.msgpack.encode({"type": "bye"})
         self._holder = holder
         self._settings = settings
         self._backoff = Backoff(settings.backoff_min_s, settings.backoff_max_s)
         self._something = asyncio.Event()
+        self._outdated = asyncio.Event()
         self._leaving = False
         self._says_bye = True
         self._batches = 0
@@ -75,6 +80,10 @@ class Link:
     def wake(self) -> None:
         """Something came to be sent."""
         self._something.set()
+
+    def renew(self) -> None:
+        """What `hello` says has changed: it is said again, over a new connection."""
+        self._outdated.set()
 
     def leave(self, *, bye: bool) -> None:
         """`run` shall return once all that is held is acked; `bye` ends the session with it."""
@@ -143,12 +152,18 @@ class Link:
             max_size=_CONTROL_BYTES,
             write_limit=_WRITE_BYTES,
         ) as socket:
-            await socket.send(self._hello)
+            self._outdated.clear()
+            names = self._methods.names if self._methods else []
+            await socket.send(msgspec.msgpack.encode({**self._hello, "methods": names} if names else self._hello))
             async with asyncio.timeout(timeout_s):
                 await self._welcome(socket)
             self._stats.connected = True
             self._welcomes += 1
-            await _first_end(self._receive(socket), self._send(socket))
+            try:
+                await _first_end(self._receive(socket), self._send(socket), self._outdated.wait())
+            finally:
+                if self._methods:
+                    self._methods.hang_up()
 
     async def _welcome(self, socket: ClientConnection) -> None:
         while True:
@@ -159,7 +174,7 @@ class Link:
                 await self._holder.welcomed(said.acked or {}, said.limits or {})
                 return
             else:
-                self._hear(said)
+                self._hear(said, socket)
 
     def _refused(self, said: Control) -> None:
         reject = _reject_of(said)
@@ -170,9 +185,9 @@ class Link:
 
     async def _receive(self, socket: ClientConnection) -> None:
         while True:
-            self._hear(decode_control(await socket.recv()))
+            self._hear(decode_control(await socket.recv()), socket)
 
-    def _hear(self, said: Control) -> None:
+    def _hear(self, said: Control, socket: ClientConnection) -> None:
         if said.type == "ack":
             if self._holder.acked(said.acked or {}):
                 self._progress_s = asyncio.get_running_loop().time()
@@ -187,6 +202,8 @@ class Link:
         elif said.type == "flow":
             self._holder.flow(said.window, said.window_bytes)
             self._something.set()
+        elif said.type == "rpc" and self._methods:
+            self._methods.hear(said, lambda answer: _tell(socket, answer))
 
     async def _send(self, socket: ClientConnection) -> None:
         now_s = asyncio.get_running_loop().time
@@ -219,6 +236,13 @@ class Link:
             raise ConnectionError("bye was not answered")
         while not self._holder.empty():
             await self._holder.change()
+
+
+async def _tell(socket: ClientConnection, data: bytes) -> None:
+    try:
+        await socket.send(data)
+    except WebSocketException as exc:
+        raise ConnectionError(str(exc)) from exc
 
 
 def _reject_of(said: Control) -> Reject:

@@ -1,7 +1,7 @@
 """`Reader`: reads back what was recorded."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,6 +13,7 @@ from datamanager.client.asks import (
     Tier,
     Time,
     arrow_of,
+    call_body,
     check,
     client_options,
     content_of,
@@ -20,6 +21,7 @@ from datamanager.client.asks import (
     pending,
     range_ask,
     records_params,
+    result_of,
     samples_of,
     session_path,
     sessions_params,
@@ -109,6 +111,33 @@ class Reader:
                 raise ReaderError("pending", f"the {tier} of {frame_id} was not made within {wait_s} s", 202)
             time.sleep(min(again_s, left_s))
             left_s -= again_s
+
+    def call(
+        self,
+        robot_id: str,
+        method: str,
+        params: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Calls a method that a robot has registered.
+
+        Args:
+            robot_id: whom.
+            method: by its name.
+            params: by position or by name.
+            timeout_s: how long the robot may take; the server's own limit when not given.
+
+        Raises:
+            RpcError: the robot is not connected, has no such method, took too long, or answered with an error.
+        """
+        body, query = call_body(method, params), {} if timeout_s is None else {"timeout_s": timeout_s}
+        wait_s = None if timeout_s is None else timeout_s + 5
+        try:
+            answer = self._http.post(f"/rpc/{robot_id}", json=body, params=query, timeout=wait_s or self._http.timeout)
+        except httpx.HTTPError as error:
+            raise unreachable(error) from error
+        return result_of(check(answer))
 
     def content(self, record_id: str) -> bytes:
         """A record's exact bytes."""

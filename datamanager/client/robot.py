@@ -13,6 +13,7 @@ from datamanager.client.errors import ClientClosed, SpoolLocked
 from datamanager.client.folders import fresh_producer, leftovers, open_spool
 from datamanager.client.intake import Intake
 from datamanager.client.link import ingest_url
+from datamanager.client.methods import Methods
 from datamanager.client.numbering import Numbering
 from datamanager.client.sender import Sender, Target
 from datamanager.client.settings import ClientSettings
@@ -96,6 +97,9 @@ class AsyncRobot:
         self._leftovers: asyncio.Task[None] | None = None
         self._leftover_count = 0
         self._closed = False
+        self._methods = Methods(self._methods_changed)
+        self.rpc = self._methods.register
+        """Registers a function that can be called from elsewhere, as a decorator: `@robot.rpc` or `@robot.rpc("name")`."""
         self.producer = self._wanted_producer or ""
 
     async def __aenter__(self) -> Self:
@@ -118,7 +122,7 @@ class AsyncRobot:
             raise ClientClosed("a robot is started once")
         spool, numbering = await self._open()
         hello = self._target.hello(self.producer, self._config, self._metadata)
-        self._sender = Sender(self._target, hello, numbering, spool, self._settings, self._on_reject)
+        self._sender = Sender(self._target, hello, numbering, spool, self._settings, self._on_reject, self._methods)
         self._sender.start()
         if self._spool_dir:
             self._leftovers = asyncio.create_task(self._send_leftovers(self._spool_dir), name="leftovers")
@@ -194,6 +198,10 @@ class AsyncRobot:
     def rejects(self) -> list[Reject]:
         """The latest messages that the server refused, oldest first."""
         return list(self._sender.holder.rejects) if self._sender else []
+
+    def _methods_changed(self) -> None:
+        if self._sender:
+            self._sender.renew()
 
     def _running(self) -> Sender:
         if self._sender is None:

@@ -11,6 +11,7 @@ from datamanager.client.errors import ClientError
 from datamanager.client.holder import Holder
 from datamanager.client.intake import Intake
 from datamanager.client.link import Link
+from datamanager.client.methods import Methods
 from datamanager.client.numbering import Numbering
 from datamanager.client.settings import ClientSettings
 from datamanager.client.spool import Spool
@@ -60,9 +61,10 @@ class Sender:
         spool: Spool | None,
         settings: ClientSettings,
         on_reject: Callable[[Reject], None] | None = None,
+        methods: Methods | None = None,
     ) -> None:
         self.holder = Holder(numbering, spool, settings, on_reject)
-        self.link = Link(target.url, hello, self.holder, settings, target.tls)
+        self.link = Link(target.url, hello, self.holder, settings, target.tls, methods)
         self._loop = asyncio.get_running_loop()
         self._came = asyncio.Event()
         self.intake = Intake(settings, self.holder.room, self._wake_from_anywhere)
@@ -78,6 +80,10 @@ class Sender:
         self._pump_task = self._begin(self._pump(), "pump")
         self._link_task = self._begin(self.link.run(), "link")
         self._sync_task = self._begin(self._sync(), "sync")
+
+    def renew(self) -> None:
+        """Says hello anew; from any thread."""
+        self._loop.call_soon_threadsafe(self.link.renew)
 
     async def flush(self) -> None:
         """Waits until all that was taken before is acked or rejected.

@@ -65,6 +65,9 @@ class Control(msgspec.Struct):
     detail: str | None = None
     window: int | None = None
     window_bytes: int | None = None
+    id: Any = None
+    method: str | None = None
+    params: Any = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from datamanager.errors import Refused
-from datamanager.ingest.connection import Closed
+from datamanager.ingest.closed import Closed
 from datamanager.ingest.framing import Framer, MsgpackFramer, NdjsonFramer
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.protocol import Bye, Data, Event, Hello, IngestProtocol, Refusal, Rpc

@@ -6,15 +6,18 @@ from contextlib import suppress
 from typing import Any
 
 from datamanager.errors import DatamanagerError
+from datamanager.ingest.closed import Closed
 from datamanager.ingest.owners import Owners
 from datamanager.ingest.producer import Producer
 from datamanager.ingest.protocol import Bye, Data, Event, Hello, IngestProtocol, Refusal, Rpc
+from datamanager.ingest.rpc.desk import Desk
+from datamanager.ingest.rpc.switchboard import Switchboard
 from datamanager.ingest.sender import Sender
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.wire import encode
 from datamanager.observability import METRICS, get_logger
 
-__all__ = ["Closed", "Connection"]
+__all__ = ["Connection"]
 
 _log = get_logger(__name__)
 Receive = Callable[[], Awaitable[bytes | str]]
@@ -23,14 +26,16 @@ Close = Callable[[int, str], Awaitable[None]]
 SUPERSEDED = 4001
 
 
-class Closed(Exception):
-    """The peer has closed the connection; raised by `receive` and `send`."""
-
-
 class Connection:
-    """A robot's socket."""
+    """A robot's socket.
 
-    def __init__(self, ingest: Ingest, owners: Owners, receive: Receive, send: Send, close: Close) -> None:
+    Args:
+        receive, send, close: the socket; the first two raise `Closed` when the peer is gone.
+    """
+
+    def __init__(
+        self, ingest: Ingest, owners: Owners, switchboard: Switchboard, receive: Receive, send: Send, close: Close
+    ) -> None:
         self._ingest = ingest
         self._owners = owners
         self._receive = receive
@@ -41,6 +46,7 @@ class Connection:
         self._producers: dict[str, Producer] = {}
         self._told_window = self._sender.window
         self._telling = asyncio.Lock()
+        self._desk = Desk(switchboard, ingest.config, ingest.clock.now_ns, self._answer)
 
     async def run(self) -> None:
         """Serves the connection until either side ends it. What was taken in is written all the same."""
@@ -55,6 +61,7 @@ class Connection:
                 task.cancel()
             await asyncio.gather(reading, telling, return_exceptions=True)
             self._leave()
+            await self._desk.close()
             METRICS.connections.labels("ingest").dec()
 
     async def _finish(self, reading: asyncio.Task[None], telling: asyncio.Task[None]) -> None:
@@ -102,7 +109,7 @@ class Connection:
             case Refusal():
                 self._ingest.refuse_unread(self._sender, self._producers, event)
             case Rpc():
-                await self._answer(_not_yet(event.message))
+                await self._desk.handle(event.message, self._protocol.robot_id)
             case Bye():
                 for producer in self._producers.values():
                     await self._ingest.registry.end(producer)
@@ -126,6 +133,7 @@ class Connection:
         await self._owners.take_over(name, self._sender)
         producer = await self._open(hello, reload=True, fresh=hello.fresh)
         producer.speaker = self._sender
+        await self._desk.register(hello.robot_id, hello.methods)
         await self._answer({"type": "welcome", "acked": producer.acked(), "limits": self._protocol.limits()})
 
     async def _answer(self, answer: dict[str, Any]) -> None:
@@ -152,8 +160,3 @@ class Connection:
             if window != self._told_window:
                 self._told_window = window
                 await self._answer({"type": "flow", "window": window[0], "window_bytes": window[1]})
-
-
-def _not_yet(message: dict[str, Any]) -> dict[str, Any]:
-    error = {"code": -32601, "message": "remote calls are not routed by this version yet"}
-    return {"type": "rpc", "jsonrpc": "2.0", "id": message.get("id"), "error": error}

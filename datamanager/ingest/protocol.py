@@ -10,6 +10,7 @@ from typing import Any
 from datamanager.config import IngestConfig
 from datamanager.errors import Refused
 from datamanager.ingest.metadata import check_map
+from datamanager.ingest.rpc.messages import check_methods
 from datamanager.ingest.wire import BadMessage, Message, decode_frame
 from datamanager.kinds.names import DEFAULT_PRODUCER, check_id
 
@@ -20,12 +21,18 @@ _MAX_RAW = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A sender says who it is."""
+    """A sender says who it is.
+
+    Attributes:
+        fresh: the session's config and metadata, where it gives any.
+        methods: the remote calls that it answers.
+    """
 
     robot_id: str
     session_id: str
     producer: str
     fresh: dict[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +199,15 @@ class IngestProtocol:
         limits = self._config
         for name, value in fresh.items():
             check_map(value, name, max_bytes=limits.max_metadata_bytes, max_depth=limits.max_depth)
+        methods = check_methods(control["methods"]) if control.get("methods") is not None else ()
         self._settle(control["robot_id"], control["session_id"])
         self.producer = producer
-        return Hello(self._robot_id or "", self._session_id or "", producer, fresh)
+        return Hello(self._robot_id or "", self._session_id or "", producer, fresh, methods)
+
+    @property
+    def robot_id(self) -> str | None:
+        """Whose connection it is; None until that was said."""
+        return self._robot_id
 
     def limits(self) -> dict[str, int]:
         """What `welcome` says a sender may do."""

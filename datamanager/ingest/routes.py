@@ -9,15 +9,20 @@ from litestar.exceptions import InternalServerException
 from litestar.status_codes import HTTP_200_OK
 
 from datamanager.ingest.body import BodyIngest
-from datamanager.ingest.connection import Closed, Connection
+from datamanager.ingest.closed import Closed
+from datamanager.ingest.connection import Connection
 from datamanager.ingest.owners import Owners
+from datamanager.ingest.rpc.routes import RPC_HANDLERS
+from datamanager.ingest.rpc.switchboard import Switchboard
 from datamanager.ingest.service import Ingest
 
 __all__ = ["ingest_router"]
 
 
 @websocket(["/api/v1/ingest", "/ws"])
-async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners: Owners) -> None:
+async def ingest_socket(
+    socket: WebSocket[Any, Any, Any], ingest: Ingest, owners: Owners, switchboard: Switchboard
+) -> None:
     """One session's socket."""
     await socket.accept()
     asgi_receive = socket.receive
@@ -45,7 +50,7 @@ async def ingest_socket(socket: WebSocket[Any, Any, Any], ingest: Ingest, owners
         except (OSError, RuntimeError) as exc:  # so the server says that the peer is gone, or was closed by itself
             raise Closed from exc
 
-    await Connection(ingest, owners, receive, send, close).run()
+    await Connection(ingest, owners, switchboard, receive, send, close).run()
 
 
 @post("/api/v1/ingest", status_code=HTTP_200_OK, request_max_body_size=None)
@@ -62,13 +67,14 @@ async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
         raise Closed from exc
 
 
-def ingest_router(ingest: Ingest, owners: Owners) -> Router:
+def ingest_router(ingest: Ingest, owners: Owners, switchboard: Switchboard) -> Router:
     """The routes, with what they need handed in."""
     return Router(
         "/",
-        route_handlers=[ingest_socket, ingest_body],
+        route_handlers=[ingest_socket, ingest_body, *RPC_HANDLERS],
         dependencies={
             "ingest": Provide(lambda: ingest, sync_to_thread=False),
             "owners": Provide(lambda: owners, sync_to_thread=False),
+            "switchboard": Provide(lambda: switchboard, sync_to_thread=False),
         },
     )

@@ -282,12 +282,6 @@ async def test_what_is_refused_makes_no_stream_and_is_acked_past(server: str, se
         assert (await again.hello())["acked"] == {"x": 4}
 
 
-async def test_calls_are_answered_not_yet(robot: RawRobot) -> None:
-    await robot.put({"type": "rpc", "jsonrpc": "2.0", "id": "c-17", "method": "arm.home", "params": {}})
-    await robot.until(lambda: robot.said[-1]["type"] == "rpc")
-    assert (robot.said[-1]["id"], robot.said[-1]["error"]["code"]) == ("c-17", -32601)
-
-
 async def test_a_batch_of_anything_is_taken_apart(server: str, session: str, robot: RawRobot) -> None:
     good: dict[str, Any] = {"data_type": "time_series", "stream": "x", "t_ns": T0}
     batch: list[Any] = [
