@@ -1,5 +1,6 @@
 """Takes in messages whose content is bytes: frames, logs, files."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -143,11 +144,8 @@ class RecordIntake:
             "arrived_ns": self._clock.now_ns(),
             **content.fields,
         }
-        if stream.kind == "images":
-            ahead = self._watchers.wants_tiers(producer.session, stream.name)
-            document["derived"] = (
-                {"state": "pending", "since_ns": document["arrived_ns"]} if ahead else {"state": "none"}
-            )
+        if content.wants:
+            document["derived"] = self._derived(producer, stream, content.wants, document["arrived_ns"])
         if content.data is None:
             return document | {"keys": {"original": content.key}}
         if content.collection == "records" and len(content.data) <= _INLINE_BYTES:
@@ -155,3 +153,10 @@ class RecordIntake:
         return document | {
             "keys": {"original": original_key(*place, content.folder, stream.name, t_ns, named, seq, content.ending)}
         }
+
+    def _derived(self, producer: Producer, stream: StreamWriter, wants: Sequence[str], now_ns: int) -> dict[str, Any]:
+        """What is to be derived ahead of time: of pictures and sounds, which may be many, of some a second."""
+        is_ahead = stream.kind == "video" or self._watchers.wants_tiers(producer.session, stream.name)
+        if not is_ahead:
+            return {"state": "none"}
+        return {"state": "pending", "since_ns": now_ns} | ({} if stream.kind == "images" else {"wants": list(wants)})

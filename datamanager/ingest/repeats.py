@@ -8,6 +8,7 @@ from datamanager.ingest.commit import Stores
 from datamanager.ingest.stream import StreamWriter
 from datamanager.ingest.wire import Message
 from datamanager.kinds.names import parse_time_ns
+from datamanager.kinds.table import KIND_TABLE
 from datamanager.kinds.time_series.columns import is_columnar, parse_columns
 from datamanager.storage.blocks import decode_batch
 from datamanager.storage.keys import record_id
@@ -33,7 +34,8 @@ async def same_message(stores: Stores, producer: "Producer", stream: StreamWrite
     session = producer.session
     place = (session.robot_id, session.session_id)
     if stream.kind != "time_series":
-        collection: RecordCollection = "frames_metadata" if stream.kind == "images" else "records"
+        row = KIND_TABLE.get(stream.kind)
+        collection: RecordCollection = "frames_metadata" if row and row.kept == "frames_metadata" else "records"
         name = record_id(*place, stream.name, producer.name, seq)
         found = (await stores.records.known(collection, [name])).get(name)
         return found is not None and found["t_ns"] == parse_time_ns(message.t_ns, message.timestamp)

@@ -17,7 +17,8 @@ from datamanager.kinds.time_series.columns import is_columnar
 from datamanager.kinds.time_series.flatten import Flattener
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.blocks import Block
-from datamanager.storage.jobs import JobQueue
+from datamanager.storage.derivations import derive_job
+from datamanager.storage.jobs import Job, JobQueue
 from datamanager.storage.keys import live_channel
 from datamanager.storage.redis import Redis, redis_translated
 from datamanager.storage.tiers import tiers_job
@@ -57,7 +58,7 @@ class LiveWatchers:
         self._watched: set[str] = set()
         self._everything = False
         self._live: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_QUEUE)
-        self._frames: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
+        self._wanted: asyncio.Queue[Job] = asyncio.Queue(_QUEUE)
 
     async def run(self) -> None:
         """Publishes until cancelled."""
@@ -117,9 +118,13 @@ class LiveWatchers:
         return self._policy.allow(f"{session.id}/{stream}", self._clock.monotonic_s())
 
     def stored(self, document: dict[str, Any]) -> None:
-        """A record became durable: its tiers are asked for, when it gets them; large ones are published, by address."""
-        if document["kind"] == "images" and document["derived"]["state"] == "pending":
-            _offer(self._frames, document["_id"])
+        """A record became durable: what is derived from it is asked for, when it gets that; large ones are published, by address."""
+        derived = document.get("derived", {})
+        if derived.get("state") == "pending":
+            if document["kind"] == "images":
+                _offer(self._wanted, tiers_job(document["_id"], ("preview", "thumbnail"), priority="normal"))
+            for job in derived.get("wants", ()):
+                _offer(self._wanted, derive_job(job, document["_id"]))
         channel = live_channel(document["robot_id"], document["session_id"])
         if document["size_bytes"] > _INLINE_BYTES and (channel in self._watched or self._everything):
             address = f"/api/v1/frames/{document['_id']}"
@@ -178,12 +183,10 @@ class LiveWatchers:
                         self._watched.add(f"live:{data.decode()}")
 
     async def _enqueue(self) -> None:
-        group = [await self._frames.get()]
-        while len(group) < _GROUP and not self._frames.empty():
-            group.append(self._frames.get_nowait())
-        await self._jobs.enqueue(
-            [tiers_job(frame_id, ("preview", "thumbnail"), priority="normal") for frame_id in group]
-        )
+        group = [await self._wanted.get()]
+        while len(group) < _GROUP and not self._wanted.empty():
+            group.append(self._wanted.get_nowait())
+        await self._jobs.enqueue(group)
 
 
 def _offer(queue: asyncio.Queue[Any], item: object) -> None:

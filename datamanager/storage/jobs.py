@@ -1,10 +1,11 @@
-"""The queue of jobs: three Redis Streams by priority, one consumer group, delayed retries and dead letters.
+"""The queue of jobs: Redis Streams by priority, one consumer group, delayed retries and dead letters.
 
 Redis may be wiped at any moment, so this is a to-do list and never the truth: what a lost job was to do is found
 again from MongoDB. A job runs at least once; what it does must be the same when done twice.
 
-`jobs:{high|normal|low}` hold what waits and what runs, `jobs:later` (a sorted set by due millisecond) what failed and
-is tried again, `jobs:dead` (bounded) what was given up, `jobs:queued:{priority}:{kind}:{key}` that such a job waits.
+`jobs:{high|normal|low|slow}` hold what waits and what runs (`slow`: what takes seconds, and must be in nobody's way),
+`jobs:later` (a sorted set by due millisecond) what failed and is tried again, `jobs:dead` (bounded) what was given up,
+`jobs:queued:{priority}:{kind}:{key}` that such a job waits.
 No command names two keys, so that each may live on another node of a cluster.
 """
 
@@ -20,7 +21,7 @@ from datamanager.storage.redis import Redis, ResponseError, redis_translated
 
 __all__ = ["PRIORITIES", "DeadJob", "Job", "JobQueue", "Priority", "TakenJob", "backoff_s"]
 
-Priority = Literal["high", "normal", "low"]
+Priority = Literal["high", "normal", "low", "slow"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 _GROUP = "workers"

@@ -38,10 +38,12 @@ _SERIES_INDEXES = (
     _index("m.robot_id", "m.session_id", "m.stream", "t"),
     _index("m.robot_id", "m.session_id", "m.generation"),
 )
+_PENDING = _index("derived.since_ns", partialFilterExpression={"derived.state": "pending"})
 _RECORD_INDEXES = (
     _index("robot_id", "session_id", "stream", "t_ns", "_id"),
     _index("robot_id", "session_id", "t_ns", "_id"),
     _index("robot_id", "session_id", "producer", "generation"),
+    _PENDING,
 )
 
 SCHEMA: tuple[CollectionSchema, ...] = (
@@ -61,10 +63,7 @@ SCHEMA: tuple[CollectionSchema, ...] = (
     CollectionSchema("aggregations", _SERIES_INDEXES, _SERIES),
     CollectionSchema("floors", (_index("robot_id", "session_id"),)),
     CollectionSchema("lod", (_index("robot_id", "session_id", "stream", "level", "t_ns"),)),
-    CollectionSchema(
-        "frames_metadata",
-        (*_RECORD_INDEXES, _index("derived.since_ns", partialFilterExpression={"derived.state": "pending"})),
-    ),
+    CollectionSchema("frames_metadata", _RECORD_INDEXES),
     CollectionSchema("records", _RECORD_INDEXES),
     CollectionSchema("segments", (_index("robot_id", "session_id", "stream", "start_ns"),)),
     CollectionSchema(

@@ -112,7 +112,11 @@ class FrameTiers:
     async def pending(self, older_than_s: float, page: int = 500) -> AsyncIterator[list[str]]:
         """The ids of frames that are pending for longer than `older_than_s`, the oldest first, in pages."""
         until_ns = self._clock.now_ns() - int(older_than_s * 1e9)
-        wanted = {"derived.state": "pending", "derived.since_ns": {"$lte": until_ns}}
+        wanted = {
+            "derived.state": "pending",
+            "derived.since_ns": {"$lte": until_ns},
+            "derived.wants": {"$exists": False},  # sound and video, which say which jobs they want
+        }
         ids: list[str] = []
         with translated():
             async for document in self._frames.find(wanted, {"_id": 1}).sort("derived.since_ns", 1).batch_size(page):

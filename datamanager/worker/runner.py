@@ -26,14 +26,19 @@ class _Lane:
     """One loop that takes and does jobs.
 
     What somebody waits for has a lane of its own, so that no batch is in its way; the rest has two, so that one
-    computes while the other writes.
+    computes while the other writes. What takes seconds each goes by itself.
     """
 
     priorities: tuple[Priority, ...]
     batch: int
 
 
-_LANES = (_Lane(("high",), _URGENT_BATCH), _Lane(("normal", "low"), _BATCH), _Lane(("normal", "low"), _BATCH))
+_LANES = (
+    _Lane(("high",), _URGENT_BATCH),
+    _Lane(("normal", "low"), _BATCH),
+    _Lane(("normal", "low"), _BATCH),
+    _Lane(("slow",), 1),
+)
 
 
 class Runner:

@@ -7,6 +7,7 @@ from datamanager.kinds.audio.pcm import read_pcm
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.media.ebml import read_ebml
 from datamanager.kinds.media.flac import read_flac
+from datamanager.kinds.media.jobs import AUDIO_JOB
 from datamanager.kinds.media.mp3 import find_sound, read_mp3
 from datamanager.kinds.media.mp4 import read_mp4
 from datamanager.kinds.media.ogg import read_ogg
@@ -16,10 +17,7 @@ from datamanager.kinds.media.wav import read_wav
 from datamanager.kinds.media.window import Window
 from datamanager.kinds.source import Source
 
-__all__ = ["AUDIO_JOB", "examine"]
-
-AUDIO_JOB = "audio_preview"
-"""The job that makes waveform peaks and the Opus preview."""
+__all__ = ["examine"]
 
 _MIME_TYPES = {
     "wav": ("audio/wav", "wav"),

@@ -5,18 +5,14 @@ from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.media.annexb import read_annexb
 from datamanager.kinds.media.avi import read_avi
 from datamanager.kinds.media.ebml import read_ebml
+from datamanager.kinds.media.jobs import HLS_JOB, THUMBNAILS_JOB
 from datamanager.kinds.media.mp4 import read_mp4
 from datamanager.kinds.media.sniff import name_other, sniff_media
 from datamanager.kinds.media.track import Container, check_tracks, describe
 from datamanager.kinds.media.window import Window
 from datamanager.kinds.source import Source
 
-__all__ = ["HLS_JOB", "THUMBNAILS_JOB", "examine"]
-
-THUMBNAILS_JOB = "video_thumbnails"
-"""The job that makes small pictures of keyframes."""
-HLS_JOB = "video_hls"
-"""The job that makes the segments of the preview, or of chunks of a live stream what players take."""
+__all__ = ["examine"]
 
 _MIME_TYPES = {
     "mp4": ("video/mp4", "mp4"),
