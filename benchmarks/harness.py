@@ -43,12 +43,14 @@ class Needs:
         seconds: how long one phase lasts unless the command line says otherwise.
         rounds: how often each phase is measured.
         worker: whether a `datamanager worker` runs too.
+        serves: how many `datamanager serve` run.
         options: adds the benchmark's own options.
     """
 
     seconds: float = 5.0
     rounds: int = 3
     worker: bool = False
+    serves: int = 1
     options: Callable[[argparse.ArgumentParser], None] = lambda _: None
 
 
@@ -57,7 +59,8 @@ class Bench:
     """Everything a benchmark is handed.
 
     Attributes:
-        url: of a running server, without a slash at the end.
+        urls: of the running servers, without a slash at the end; the same one again where a server was named that was
+            running before.
         config: leads to the MongoDB, S3 and Redis behind it.
         args: the command line.
         robot_id: a robot that nobody else uses.
@@ -65,13 +68,18 @@ class Bench:
         own: whether the servers are ours, so that nobody minds what is done to them.
     """
 
-    url: str
+    urls: tuple[str, ...]
     config: Config
     args: argparse.Namespace
     robot_id: str
     cpu: CpuWatch
     own: bool
     _pool: ProcessPoolExecutor
+
+    @property
+    def url(self) -> str:
+        """Of the first server, without a slash at the end."""
+        return self.urls[0]
 
     async def elsewhere(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a function of a module in the process that makes the load, and returns what it returns."""
@@ -92,46 +100,49 @@ def main(about: str, run: Callable[[Bench, Result], Awaitable[None]], needs: Nee
     needs.options(parser)
     args = parser.parse_args()
     result = Result(Path(sys.argv[0]).stem, settings={"rounds": args.rounds, "seconds": args.seconds})
-    asyncio.run(_run(run, result, args, worker=needs.worker))
+    asyncio.run(_run(run, result, args, needs))
     result.show(as_json=args.json)
 
 
 async def _run(
-    run: Callable[[Bench, Result], Awaitable[None]], result: Result, args: argparse.Namespace, *, worker: bool
+    run: Callable[[Bench, Result], Awaitable[None]], result: Result, args: argparse.Namespace, needs: Needs
 ) -> None:
     async with AsyncExitStack() as stack:
         if args.url:
             config = load_config()
-            url, own = args.url.rstrip("/"), False
+            urls, own = (args.url.rstrip("/"),) * needs.serves, False
             config = replace(config, mongo=replace(config.mongo, url=args.mongo_url or config.mongo.url))
         else:
-            url, config = await stack.enter_async_context(_servers(worker=worker))
+            urls, config = await stack.enter_async_context(_servers(needs))
             own = True
         with MongoClient[dict[str, object]](config.mongo.url) as client:
             result.versions["mongod"] = client.server_info()["version"]
         pool = stack.enter_context(
             ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=die_with, initargs=(os.getpid(),))
         )
-        await run(Bench(url, config, args, f"bench-{secrets.token_hex(4)}", CpuWatch(_NAMES), own, pool), result)
+        await run(Bench(urls, config, args, f"bench-{secrets.token_hex(4)}", CpuWatch(_NAMES), own, pool), result)
 
 
 @asynccontextmanager
-async def _servers(*, worker: bool) -> AsyncIterator[tuple[str, Config]]:
+async def _servers(needs: Needs) -> AsyncIterator[tuple[tuple[str, ...], Config]]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DATAMANAGER_")}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datamanager-bench-")))
         state = await stack.enter_async_context(local_servers(folder, report=_report, environ=clean))
-        port = stack.enter_context(HeldPorts()).choose()
-        environ = clean | state.environ() | {"DATAMANAGER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
-        await stack.enter_async_context(supervised([_serve(environ, port)], logs=folder / "logs", report=_report))
-        if worker:
+        held = stack.enter_context(HeldPorts())
+        environ = clean | state.environ() | {"PYTHONUNBUFFERED": "1"}
+        ports = [held.choose() for _ in range(needs.serves)]
+        for number, port in enumerate(ports):
+            server = _serve(number, environ | {"DATAMANAGER_PORT": str(port)}, port)
+            await stack.enter_async_context(supervised([server], logs=folder / "logs", report=_report))
+        if needs.worker:
             await stack.enter_async_context(supervised([_worker(environ)], logs=folder / "logs", report=_report))
-        yield f"http://127.0.0.1:{port}", load_config(environ)
+        yield tuple(f"http://127.0.0.1:{port}" for port in ports), load_config(environ)
 
 
-def _serve(environ: dict[str, str], port: int) -> ChildSpec:
+def _serve(number: int, environ: dict[str, str], port: int) -> ChildSpec:
     return ChildSpec(
-        name="serve",
+        name="serve" if number == 0 else f"serve-{number}",
         argv=(sys.executable, "-m", "datamanager.cli", "serve"),
         env=environ,
         cwd=Path.cwd(),

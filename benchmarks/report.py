@@ -14,7 +14,7 @@ from benchmarks.result import number
 
 __all__ = ["ALL", "report"]
 
-ALL = ("telemetry_ingest", "frame_ingest", "range_query", "live_latency", "frame_urls", "frame_tiers")
+ALL = ("telemetry_ingest", "frame_ingest", "range_query", "live_latency", "frame_urls", "frame_tiers", "rpc_round_trip")
 """Every benchmark, in the order in which they are run and shown."""
 
 _KEPT = Path(".benchmarks")

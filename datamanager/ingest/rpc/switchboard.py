@@ -2,7 +2,8 @@
 
 A process that has a robot is subscribed to the robot's channel, and that is all the registry there is: what Redis
 forgets is there again with the next subscription. A call to another process takes two steps, so that it is made once
-although several may have the robot: all are asked who has the method, and the one who registered it last is called.
+although several may have the robot: all are asked who has the method, and the one who registered it last is called,
+for the next two seconds without asking again.
 """
 
 import asyncio
@@ -37,6 +38,8 @@ _ASK_S = 1.0  # a process that does not say by then whether it has a method is t
 _LOOK_S = 1.0  # how often it is looked whether the process that is being called still listens
 _MARGIN_S = 1.0  # the other process's own time limit comes first, so that its word is heard
 _PAUSE_S = 0.5
+_KNOWN_S = 2.0
+_MAX_KNOWN = 10_000
 _DECODER = msgspec.msgpack.Decoder(dict[str, Any])
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -50,6 +53,14 @@ class _Asked:
     enough: asyncio.Event
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Where a method was found, and until when that is believed."""
+
+    process: str
+    until_s: float
+
+
 class Switchboard:
     """The robots that are connected here, and the way to those that are elsewhere. Run `run` as a task."""
 
@@ -60,7 +71,8 @@ class Switchboard:
         self._process = uuid4().hex
         self._numbers = itertools.count(1)
         self._asked: dict[str, _Asked] = {}
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._waiting: dict[str, asyncio.Future[Answer | None]] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._beside: set[asyncio.Task[None]] = set()
         self._pubsub: PubSub | None = None
@@ -119,27 +131,50 @@ class Switchboard:
         return max(able, key=lambda line: line.since_ns, default=None)
 
     async def _call_elsewhere(self, robot_id: str, call: Call, timeout_s: float) -> Answer:
-        said = await self._ask(robot_id, call.method)
+        known = self._known.get((robot_id, call.method))
+        if known is not None and self._clock.monotonic_s() < known.until_s:
+            answer = await self._call_there(known.process, robot_id, call, timeout_s)
+            if answer is not None:
+                return answer
+        process = await self._find(robot_id, call.method)
+        answer = await self._call_there(process, robot_id, call, timeout_s)
+        if answer is None:
+            raise RpcError(ROBOT_GONE, f"robot {robot_id} has left")
+        return answer
+
+    async def _find(self, robot_id: str, method: str) -> str:
+        """The process to which a robot has registered a method last; it is believed for a while."""
+        said = await self._ask(robot_id, method)
         able = [answer for answer in said if answer["since_ns"] is not None]
         if not able:
             if said or robot_id in self._lines:
-                raise RpcError(METHOD_NOT_FOUND, f"robot {robot_id} has no method {call.method!r}")
+                raise RpcError(METHOD_NOT_FOUND, f"robot {robot_id} has no method {method!r}")
             raise RpcError(ROBOT_NOT_CONNECTED, f"robot {robot_id} is not connected")
-        there = max(able, key=lambda answer: answer["since_ns"])["process"]
+        process: str = max(able, key=lambda answer: answer["since_ns"])["process"]
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[robot_id, method] = _Known(process, self._clock.monotonic_s() + _KNOWN_S)
+        return process
+
+    async def _call_there(self, process: str, robot_id: str, call: Call, timeout_s: float) -> Answer | None:
+        """Has another process make a call; None when it has not made it: the method is not there any more."""
         number = self._number()
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         order = {"do": "call", "robot_id": robot_id, "method": call.method, "params": call.params}
         try:
-            await self._say(there, number, order | {"timeout_s": timeout_s})
-            return await self._answer_of(there, number, answer, robot_id)
+            if not await self._say(process, number, order | {"timeout_s": timeout_s}):
+                return None
+            return await self._answer_of(process, number, answer, robot_id)
         except asyncio.CancelledError:
-            await self._logged(self._say(there, number, {"do": "cancel"}))
+            await self._logged(self._say(process, number, {"do": "cancel"}))
             raise
         finally:
             del self._waiting[number]
 
-    async def _answer_of(self, there: str, number: str, answer: asyncio.Future[Answer], robot_id: str) -> Answer:
+    async def _answer_of(
+        self, there: str, number: str, answer: asyncio.Future[Answer | None], robot_id: str
+    ) -> Answer | None:
         while True:
             done, _ = await asyncio.wait({answer}, timeout=_LOOK_S)
             if done:
@@ -232,12 +267,12 @@ class Switchboard:
     async def _serve(self, said: dict[str, Any]) -> None:
         """Makes a call for another process."""
         line = self._line(said["robot_id"], said["method"])
-        try:
-            if line is None:
-                raise RpcError(ROBOT_GONE, f"robot {said['robot_id']} has left")  # noqa: TRY301  # all errors are answers
-            answer = await line.call(Call(said["method"], said["params"]), said["timeout_s"])
-        except RpcError as error:
-            answer = error.answer
+        answer: Answer | None = None
+        if line is not None:
+            try:
+                answer = await line.call(Call(said["method"], said["params"]), said["timeout_s"])
+            except RpcError as error:
+                answer = error.answer
         await self._say(said["from"], said["number"], {"do": "answer", "answer": answer})
 
     async def _say(self, process: str, number: str, what: dict[str, Any]) -> bool:
