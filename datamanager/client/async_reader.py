@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncReader", "AsyncSessionReader"]
 
 T = TypeVar("T")
+_LOOK_S = 0.1
 
 
 class AsyncReader:
@@ -141,6 +142,25 @@ class AsyncReader:
         except httpx.HTTPError as error:
             raise unreachable(error) from error
         return result_of(check(answer))
+
+    async def wait_for_robot(self, robot_id: str, *, timeout_s: float = 30.0) -> list[str]:
+        """Waits until a robot is connected; the methods that it has registered.
+
+        Raises:
+            ReaderError: `not_found` when it is not by then.
+        """
+        left_s = timeout_s
+        while True:
+            try:
+                said = await self._get(f"/rpc/{robot_id}", {})
+                methods: list[str] = json_of(said)["methods"]
+            except ReaderError as error:
+                if error.status != 404 or left_s <= 0:
+                    raise
+                await asyncio.sleep(_LOOK_S)
+                left_s -= _LOOK_S
+            else:
+                return methods
 
     async def content(self, record_id: str) -> bytes:
         """A record's exact bytes."""
