@@ -113,6 +113,10 @@ class Refused(DatamanagerError):
         self.code = code
         self.offset = offset
 
+    def __reduce__(self) -> "tuple[type[Refused], tuple[str, str], dict[str, int | None]]":
+        # It comes out of child processes: an exception is otherwise made anew from its text alone.
+        return Refused, (self.code, self.detail), {"offset": self.offset}
+
 
 class NotFound(DatamanagerError):
     """What was asked for does not exist."""

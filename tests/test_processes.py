@@ -18,8 +18,17 @@ async def pool() -> AsyncIterator[ProcessPool]:
         yield opened
 
 
+class _Odd(Exception):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
 def refuse() -> None:
-    raise Refused("bad_payload", "broken")
+    raise Refused("bad_payload", "broken", offset=7)
+
+
+def be_odd() -> None:
+    raise _Odd("this", "that")
 
 
 async def test_calls_run_in_other_processes_at_the_same_time(pool: ProcessPool) -> None:
@@ -33,8 +42,14 @@ async def test_calls_run_in_other_processes_at_the_same_time(pool: ProcessPool) 
 async def test_what_a_call_raises_is_raised_here(pool: ProcessPool) -> None:
     with pytest.raises(ZeroDivisionError):
         await pool.run(divmod, 1, 0)
-    with pytest.raises(DatamanagerError, match="Refused: broken"):  # its class cannot be unpickled
+    with pytest.raises(DatamanagerError, match="_Odd: this and that"):  # its class cannot be unpickled
+        await pool.run(be_odd)
+
+
+async def test_a_refusal_comes_out_as_it_was(pool: ProcessPool) -> None:
+    with pytest.raises(Refused) as caught:
         await pool.run(refuse)
+    assert (caught.value.code, caught.value.detail, caught.value.offset) == ("bad_payload", "broken (at byte 7)", 7)
 
 
 async def test_a_call_that_kills_its_process_fails_and_the_next_one_works(pool: ProcessPool) -> None:
