@@ -24,7 +24,15 @@ _ROWS = (
     Kind("log", "lines, or {level, message, logger}", "level, logger, lines", "records", gives=("logs",), value=True),
     Kind("markdown", "text", "title, headings", "records", gives=("html",), here_bytes=4 * 1024),
     Kind("file", "anything", "MIME type, checksum", "records"),
+    Kind("csv", "CSV, TSV, any delimiter, any encoding", "dialect, columns, types, rows", "records", gives=("rows",),
+         here_bytes=2 * 1024),
     Kind("safetensors", "files", "tensors: dtype, shape", "records", gives=("tensors",), here_bytes=8 * 1024),
+    Kind("json", "documents (RFC 8259), or a value", "top-level shape", "records", gives=("json",), value=True,
+         here_bytes=16 * 1024),
+    Kind("msgpack", "any valid value", "top-level shape, ext types", "records", gives=("json",), value=True,
+         here_bytes=None),
+    Kind("vuer_msg", "MessagePack with $dtype or ztype", "tensors: path, dtype, shape", "records",
+         gives=("json", "array"), value=True, here_bytes=None),
 )  # fmt: skip
 KIND_TABLE: Mapping[str, Kind] = {row.name: row for row in _ROWS}
 

@@ -89,3 +89,15 @@ class Contents:
         """
         _, source = await self.open(record_id, kinds)
         return await self._examiner.call(function, source, *args, **kwargs)
+
+    async def read_as(
+        self,
+        record_id: str,
+        kinds: Collection[str],
+        function: Callable[Concatenate[Source, str, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `read`, for a function that has to know of which kind the record is: `function(source, kind, ...)`."""
+        document, source = await self.open(record_id, kinds)
+        return await self._examiner.call(function, source, document["kind"], *args, **kwargs)

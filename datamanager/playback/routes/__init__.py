@@ -7,12 +7,14 @@ from litestar import Router
 from litestar.di import Provide
 
 from datamanager.playback.parts import PlaybackParts
+from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
+from datamanager.playback.routes.sounds import SOUND_HANDLERS
 from datamanager.playback.routes.stats import STATS_HANDLERS
 from datamanager.playback.routes.tensors import TENSOR_HANDLERS
 from datamanager.playback.routes.texts import TEXT_HANDLERS
@@ -34,6 +36,8 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *STATS_HANDLERS,
                 *RECORD_HANDLERS,
                 *TENSOR_HANDLERS,
+                *SOUND_HANDLERS,
+                *DOCUMENT_HANDLERS,
                 *LIVE_HANDLERS,
                 *TEXT_HANDLERS,
             ],

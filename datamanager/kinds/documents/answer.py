@@ -1,0 +1,76 @@
+"""A document as JSON, for whoever reads it: bounded, and plain where JSON has no form of its own."""
+
+import base64
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from datamanager.errors import RangeTooLarge
+
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "plain_float", "plain_time", "to_json"]
+
+MAX_ANSWER_BYTES = 8 << 20
+_MAX_VALUES = 400_000
+_BYTES_WITHIN = 16_384  # of bytes that stand within a larger answer
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Answer:
+    """Makes the parts of one answer, and counts what it comes to.
+
+    Args:
+        max_bytes: how large the answer may be.
+        max_values: how many values it may hold.
+    """
+
+    def __init__(self, max_bytes: int = MAX_ANSWER_BYTES, max_values: int = _MAX_VALUES) -> None:
+        self._max_bytes, self._bytes_left = max_bytes, max_bytes
+        self._max_values, self._values_left = max_values, max_values
+
+    def count(self, size_bytes: int = 0, values: int = 1) -> None:
+        """Counts values, and the bytes that they take.
+
+        Raises:
+            RangeTooLarge: the answer becomes too large.
+        """
+        self._values_left -= values
+        self._bytes_left -= size_bytes
+        if self._values_left < 0 or self._bytes_left < 0:
+            most = f"{self._max_bytes} bytes or {self._max_values} values"
+            raise RangeTooLarge(f"the answer would have more than {most}: name a path, or read the record's content")
+
+    def text(self, text: str) -> str:
+        """A text."""
+        self.count(len(text))
+        return text
+
+    def data(self, data: bytes, path: str, *, is_whole: bool) -> dict[str, Any]:
+        """Bytes: base64, which `encoding` says. Long ones stand in an answer only when they are all of it (`is_whole`)."""
+        if len(data) > _BYTES_WITHIN and not is_whole:
+            self.count()
+            return {"encoding": "base64", "size_bytes": len(data), "data": None, "path": path}
+        self.count(len(data) * 4 // 3)
+        return {"encoding": "base64", "data": base64.b64encode(data).decode("ascii")}
+
+
+def plain_float(value: float) -> float | str:
+    """A float, or the wire's word for one that JSON lacks."""
+    return value if math.isfinite(value) else _NOT_FINITE.get(value, "NaN")
+
+
+def plain_time(seconds: int, nanoseconds: int) -> str | dict[str, int]:
+    """A Unix time as RFC 3339 in UTC, with nanoseconds; outside of the years 1 to 9999 as its two numbers."""
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        return {"seconds": seconds, "nanoseconds": nanoseconds}
+    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f"{fraction}Z"
+
+
+def to_json(value: Any) -> bytes:
+    """Plain values as JSON in UTF-8; a lone surrogate becomes the escape that it was."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
