@@ -145,6 +145,9 @@ class KindsConfig:
     max_document_bytes: int = _setting(
         32 * _MB, "DOCUMENT_MAX_BYTES", "largest document that is read whole: log, json, yaml, ...", least=1024
     )
+    max_scan_bytes: int = _setting(
+        32 * _MB, "TABLE_SCAN_BYTES", "how far the rows of a csv are counted when it arrives", least=64 * 1024
+    )
     max_tracks: int = _setting(64, "MEDIA_MAX_TRACKS", "most tracks of a video or sound file", least=1)
     max_header_bytes: int = _setting(
         10 * _MB, "SAFETENSORS_MAX_HEADER_BYTES", "largest header of a safetensors file", least=1024, most=100 * _MB
@@ -200,6 +203,22 @@ class WorkerConfig:
     job_retries: int = _setting(5, "JOB_RETRIES", "tries of a job before it is a dead letter", least=1)
     job_timeout_s: float = _setting(60.0, "JOB_TIMEOUT_S", "a job unfinished after this is taken over", least=1)
     sweep_interval_s: float = _setting(10.0, "SWEEP_INTERVAL_S", "how often lost jobs are looked for", least=0.1)
+    media_processes: int = _setting(
+        1, "MEDIA_PROCESSES", "child processes of a worker that decode sound and video", least=1
+    )
+    media_memory_bytes: int = _setting(
+        1024 * _MB, "MEDIA_MEMORY_BYTES", "memory of a child process that decodes sound and video", least=256 * _MB
+    )
+    media_max_duration_s: float = _setting(
+        14_400.0, "MEDIA_MAX_DURATION_S", "how much of a sound or video its previews are made of", least=1
+    )
+    audio_preview_s: float = _setting(
+        1800.0, "AUDIO_PREVIEW_S", "how much of a sound its Opus preview is made of", least=1
+    )
+    video_max_pixels: int = _setting(
+        36_000_000, "VIDEO_MAX_PIXELS", "largest pictures of a video that previews are made of", least=1
+    )
+    video_thumbnails: int = _setting(20, "VIDEO_THUMBNAILS", "most keyframes of a video that are made small", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

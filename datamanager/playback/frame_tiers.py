@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from datamanager.errors import DatamanagerError, NotFound
+from datamanager.kinds.media.jobs import THUMBNAILS_JOB
+from datamanager.playback.derived import DerivedReader, StillPending
 from datamanager.playback.record_items import RecordItems, Tier
 from datamanager.storage.mongo import Document
 from datamanager.storage.record_queries import RecordQueries
@@ -56,6 +58,7 @@ class FrameTierReader:
         thumbnails: holds thumbnails.
         items: makes the URLs of originals and previews.
         requests: have a missing tier made.
+        derived: have the thumbnails of a video made.
         wait_s: how long a request waits for that.
     """
 
@@ -65,6 +68,7 @@ class FrameTierReader:
         thumbnails: Thumbnails,
         items: RecordItems,
         requests: TierRequests,
+        derived: DerivedReader,
         *,
         wait_s: float,
     ) -> None:
@@ -72,6 +76,7 @@ class FrameTierReader:
         self._thumbnails = thumbnails
         self._items = items
         self._requests = requests
+        self._derived = derived
         self._wait_s = wait_s
 
     async def open(self, frame_id: str, tier: Tier) -> TierBytes | TierElsewhere | TierPending:
@@ -87,6 +92,8 @@ class FrameTierReader:
             return found
         if tier == "original":
             raise NotFound(f"the bytes of frame {frame_id!r} are not here any more")
+        if frame["kind"] == "video":
+            return await self._open_video(frame, tier)
         _refuse_impossible(frame, tier)
         made = await self._requests.wait(frame_id, [tier], self._wait_s)
         if made is None:
@@ -95,6 +102,14 @@ class FrameTierReader:
         if found is None:
             _refuse_impossible(made.fields, tier)
         return found or TierPending(1)
+
+    async def _open_video(self, video: Document, tier: Tier) -> TierBytes | TierElsewhere | TierPending:
+        if tier == "preview":
+            raise TierImpossible("the preview of a video is a playlist: /sessions/…/playlist.m3u8")
+        found = await self._derived.open(video["_id"], "video", THUMBNAILS_JOB)
+        if isinstance(found, StillPending):
+            return TierPending(found.retry_after_s)
+        return await self._find(found, tier) or TierPending(1)
 
     async def _find(self, frame: Document, tier: Tier) -> TierBytes | TierElsewhere | None:
         if tier == "thumbnail":

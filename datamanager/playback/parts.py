@@ -9,6 +9,7 @@ from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.browse import Browser
 from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
+from datamanager.playback.derived import DerivedReader
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
@@ -18,11 +19,16 @@ from datamanager.playback.page_cache import PageCache
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
+from datamanager.playback.row_pages import RowPages
 from datamanager.playback.samples_port import SampleReader
 from datamanager.playback.signing import UrlSigner
+from datamanager.playback.sounds import SoundReader
 from datamanager.playback.tensors import TensorReader
 from datamanager.playback.timeline import TimelineReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
+from datamanager.storage.derivations import Derivations
+from datamanager.storage.derive_requests import DeriveRequests
+from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.mongo import Mongo
 from datamanager.storage.record_queries import RecordQueries
@@ -55,7 +61,9 @@ class PlaybackParts:
     contents: Contents
     tensors: TensorReader
     items: RecordItems
+    row_pages: RowPages
     tier_reader: FrameTierReader
+    sounds: SoundReader
     signer: UrlSigner
     letter_pages: DeadLetterPages
     letters: DeadLetterQueries
@@ -101,6 +109,10 @@ def playback_parts(
     signer = UrlSigner(url_secret, config.serve.url_ttl_s, clock)
     contents = Contents(records, s3, examiner)
     items = RecordItems(s3, signer, config.serve.url_ttl_s)
+    wait_s = config.playback.tier_wait_s
+    derived = DerivedReader(
+        records, DeriveRequests(JobQueue(redis, clock), Derivations(mongo, clock), clock), wait_s=wait_s
+    )
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
         ranges=ranges,
@@ -113,9 +125,9 @@ def playback_parts(
         contents=contents,
         tensors=TensorReader(contents, page_limit=page_limit),
         items=items,
-        tier_reader=FrameTierReader(
-            records, Thumbnails(mongo, clock), items, tier_requests, wait_s=config.playback.tier_wait_s
-        ),
+        row_pages=RowPages(contents, page_limit=page_limit),
+        tier_reader=FrameTierReader(records, Thumbnails(mongo, clock), items, tier_requests, derived, wait_s=wait_s),
+        sounds=SoundReader(derived, items, s3),
         signer=signer,
         letter_pages=DeadLetterPages(letters, page_limit=page_limit),
         letters=letters,

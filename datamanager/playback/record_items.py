@@ -19,6 +19,9 @@ TierUrls = dict[Tier, str | None]
 # What was extracted from a frame, beside the robot's own metadata.
 _EXTRACTED = "role format mime_type camera_id frame_number width height mode points bounds notes".split()
 
+# What `/frames/…` gives where it is not in S3; sound has its preview elsewhere, a video a playlist.
+_OURS: dict[str, tuple[Tier, ...]] = {"images": TIERS, "video": ("thumbnail",)}
+
 
 class KeySigner(Protocol):
     """What makes pre-signed URLs: `storage.s3.S3`."""
@@ -107,10 +110,12 @@ class RecordItems:
                 key = _s3_key(document, tier)
                 if key is not None:
                     in_s3.append((urls, key))
-                elif _is_frame(document):
+                elif tier in _OURS.get(document["kind"], ()):
                     ours.append((urls, document["_id"]))
                 elif tier == "original":
                     urls[tier] = f"/api/v1/records/{document['_id']}/content"
+                elif tier == "preview" and document["kind"] == "audio":
+                    urls[tier] = f"/api/v1/records/{document['_id']}/preview"
             signed = self._s3.sign([key for _, key in in_s3], self._ttl_s)
             signed += self._signer.addresses([frame_id for _, frame_id in ours], tier)
             for (urls, _), url in zip(in_s3 + ours, signed, strict=True):
@@ -129,7 +134,7 @@ def _s3_key(document: Document, tier: Tier) -> str | None:
 
 
 def _is_frame(document: Document) -> bool:
-    return "derived" in document  # only what has tiers bears their state
+    return bool(document["kind"] == "images")
 
 
 def _fields(document: Document) -> dict[str, Any]:

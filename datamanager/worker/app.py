@@ -14,6 +14,7 @@ from datamanager.config import Config, load_config
 from datamanager.kinds.images.info import ImageLimits
 from datamanager.observability import configure_logging, get_logger
 from datamanager.processes import ProcessPool
+from datamanager.storage.derivations import Derivations
 from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.lod import Lod
@@ -27,6 +28,8 @@ from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tiers import TIERS_JOB, FrameTiers
 from datamanager.worker.handlers import Handlers, each
 from datamanager.worker.make_tiers import MakeTiers
+from datamanager.worker.media.handlers import media_handlers
+from datamanager.worker.media.make import MediaStores
 from datamanager.worker.outage import outlast
 from datamanager.worker.rollups import Rollups
 from datamanager.worker.runner import Runner
@@ -95,22 +98,39 @@ async def _put_together(
     consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     queue = JobQueue(redis, clock, consumer=consumer, max_tries=worker.job_retries)
     frames = FrameTiers(mongo, clock)
-    async with ProcessPool(
-        worker.concurrency, timeout_s=worker.job_timeout_s, preload=["datamanager.worker.child"]
-    ) as pool:
-        runner = Runner(queue, _handlers(config, clock, mongo, s3, frames, pool), job_timeout_s=worker.job_timeout_s)
+    derivations = Derivations(mongo, clock)
+    async with (
+        ProcessPool(worker.concurrency, timeout_s=worker.job_timeout_s, preload=["datamanager.worker.child"]) as pool,
+        _media_pool(config) as media_pool,
+    ):
+        media = media_handlers(
+            config.worker, queue, MediaStores(s3, derivations, media_pool), Thumbnails(mongo, clock), clock
+        )
+        handlers = _handlers(config, clock, mongo, s3, frames, pool)
+        runner = Runner(queue, {**handlers, **media}, job_timeout_s=worker.job_timeout_s)
         yield (
             runner,
             Sweep(
                 queue,
                 runner,
                 frames,
+                derivations,
                 Floors(mongo),
                 clock,
                 interval_s=worker.sweep_interval_s,
                 job_timeout_s=worker.job_timeout_s,
             ),
         )
+
+
+def _media_pool(config: Config) -> ProcessPool:
+    """Children for sound and video: they start when they are first needed, and may not grow without end."""
+    return ProcessPool(
+        config.worker.media_processes,
+        timeout_s=config.worker.job_timeout_s,
+        memory_bytes=config.worker.media_memory_bytes,
+        eager=False,
+    )
 
 
 def _handlers(config: Config, clock: Clock, mongo: Mongo, s3: S3, frames: FrameTiers, pool: ProcessPool) -> Handlers:

@@ -5,6 +5,7 @@ import asyncio
 from datamanager.clock import Clock
 from datamanager.errors import ProcessDied, Unavailable
 from datamanager.observability import get_logger
+from datamanager.storage.derivations import Derivations
 from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.rollup import rollup_job
@@ -30,6 +31,7 @@ class Sweep:
         queue: where lost jobs go.
         runner: settles jobs whose worker died.
         frames: tells which frames wait for tiers.
+        derivations: tells of which sounds and videos something is to be derived.
         floors: tells which sessions have something to roll up.
         clock: tells when the next sweep is due.
         interval_s: seconds between two sweeps, and how long a frame waits before its job counts as lost.
@@ -41,6 +43,7 @@ class Sweep:
         queue: JobQueue,
         runner: Runner,
         frames: FrameTiers,
+        derivations: Derivations,
         floors: Floors,
         clock: Clock,
         *,
@@ -50,6 +53,7 @@ class Sweep:
         self._queue = queue
         self._runner = runner
         self._frames = frames
+        self._derivations = derivations
         self._floors = floors
         self._clock = clock
         self._interval_s = interval_s
@@ -101,3 +105,13 @@ class Sweep:
                 break
         if found:
             _log.info("queued again what waits for tiers and has no job", frames=found)
+        await self._find_lost_derivations()
+
+    async def _find_lost_derivations(self) -> None:
+        found = 0
+        async for jobs in self._derivations.pending(self._interval_s):
+            found += await self._queue.enqueue(jobs)
+            if found >= _MOST_FOUND:
+                break
+        if found:
+            _log.info("queued again what is to be derived and has no job", jobs=found)

@@ -142,7 +142,7 @@ async def test_a_job_given_up_is_kept_with_its_error(queue: JobQueue, clock: Man
     assert newest.error.startswith("no b!")
     assert len(newest.error) == 500
     assert newest.at_ns == clock.now_ns()
-    assert await queue.depth() == {"high": 0, "normal": 0, "low": 0, "later": 0, "dead": 2}
+    assert await queue.depth() == {"high": 0, "normal": 0, "low": 0, "slow": 0, "later": 0, "dead": 2}
 
 
 @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", b"\x82\xa4kind\xa1\xff\xa3key\xa1a"])

@@ -1,0 +1,1 @@
+"""What workers derive from sound and video: waveforms, previews, thumbnails of keyframes, HLS."""

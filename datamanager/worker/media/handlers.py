@@ -1,0 +1,37 @@
+"""Who does which job of sound and video."""
+
+from datamanager.clock import Clock
+from datamanager.config import WorkerConfig
+from datamanager.kinds.media.jobs import AUDIO_JOB
+from datamanager.storage.jobs import Job, JobQueue
+from datamanager.storage.thumbnails import Thumbnails
+from datamanager.worker.handlers import Handler, each
+from datamanager.worker.media.make import MediaStores
+from datamanager.worker.media.make_sound import MakeSound
+from datamanager.worker.media.sound import SoundLimits
+
+__all__ = ["media_handlers"]
+
+
+def media_handlers(
+    config: WorkerConfig, queue: JobQueue, stores: MediaStores, thumbnails: Thumbnails, clock: Clock
+) -> dict[str, Handler]:
+    """The handlers by the kind of their jobs.
+
+    Args:
+        config: how much is made.
+        queue: takes what is to be gone on with later.
+        stores: what all of them need.
+        thumbnails: where small pictures go.
+        clock: tells the time.
+    """
+    # A job waits for a child that may be at work for others, each for as long as a job may take.
+    timeout_s = 5 * config.job_timeout_s
+    sounds = MakeSound(stores, SoundLimits(config.media_max_duration_s, config.audio_preview_s))
+
+    async def abandon(job: Job, error: str) -> None:
+        document = await stores.derivations.fetch(job.key)
+        if document is not None:
+            await stores.derivations.failed(document, job.kind, error)
+
+    return {AUDIO_JOB: each(sounds, timeout_s=timeout_s, abandon=abandon)}
