@@ -76,7 +76,9 @@ class Uploads:
         left = {"state": "completing", "due_ns": {"$lte": now_ns}}
         with translated():
             return await self._uploads.find_one_and_update(
-                {"_id": upload_id, "$or": [{"state": "open"}, left]}, {"$set": fields}, return_document=True
+                {"_id": upload_id, "$or": [{"state": "open"}, left]},
+                {"$set": fields, "$inc": {"tries": 1}},
+                return_document=True,
             )
 
     async def renew(self, upload_id: str, owner: str, *, due_ns: int, verified_bytes: int) -> bool:

@@ -1,5 +1,6 @@
 """An uploader that asks for each step by itself."""
 
+import time
 from typing import Any
 
 import httpx
@@ -44,10 +45,12 @@ class RawUploader:
 
     def complete(self, upload_id: str, **params: Any) -> httpx.Response:
         """Has it completed, and asks until it is."""
+        give_up_s = time.monotonic() + 40
         while True:
             answer = self.http.post(f"/uploads/{upload_id}/complete", params=params)
             if answer.status_code != 202:
                 return answer
+            assert time.monotonic() < give_up_s, answer.text
 
     def upload(self, data: bytes, **more: Any) -> dict[str, Any]:
         """All of it; gives the answer."""

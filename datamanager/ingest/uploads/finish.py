@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from datamanager.clock import Clock
 from datamanager.config import IngestConfig, UploadsConfig
-from datamanager.errors import Conflict, DatamanagerError, NotFound, Refused
+from datamanager.errors import Conflict, DatamanagerError, NotFound, Refused, Unavailable
 from datamanager.ingest.uploads.plan import parse_checksum, producer_of
 from datamanager.ingest.uploads.record import RecordMaker, letter_bytes
 from datamanager.observability import get_logger
@@ -24,6 +24,7 @@ _log = get_logger(__name__)
 _POLL_S = 0.25
 _RETRY_S = 1.0
 _SWEEP_LIMIT = 100
+_MAX_TRIES = 20  # by as many servers, each of which died of it, or of something else
 _LATE_S = 60  # a PUT that began while its address was good may take longer than that
 
 
@@ -154,7 +155,7 @@ class UploadFinisher:
                     await self._finish(document)
                 except Refused as refused:
                     await self._refuse(document, refused)
-                except DatamanagerError as error:
+                except Unavailable as error:
                     _log.warning("an upload is completed later", upload=document["_id"], error=error.detail[:200])
                     await self._clock.sleep(_RETRY_S)
                     continue
@@ -162,6 +163,8 @@ class UploadFinisher:
 
     async def _finish(self, document: UploadDocument) -> None:
         upload_id = document["_id"]
+        if document["tries"] > _MAX_TRIES:
+            raise Refused("unsafe_content", f"{_MAX_TRIES} tries to look at it failed or ended the server")
         await self._maker.settle(document)
 
         def progress(verified: int) -> None:
@@ -196,7 +199,7 @@ class UploadFinisher:
                 )
                 if ended is not None:
                     await self._clean(ended)
-            except DatamanagerError as error:
+            except Unavailable as error:
                 _log.warning("a refusal is kept later", upload=document["_id"], error=error.detail[:200])
                 await self._clock.sleep(_RETRY_S)
                 continue
