@@ -20,6 +20,8 @@ class KindLimits:
     max_points: int = 20_000_000
     max_depth: int = 64
     max_document_bytes: int = 32 * _MB
+    max_toml_bytes: int = _MB
+    max_scan_bytes: int = 32 * _MB
     max_tracks: int = 64
     max_header_bytes: int = 10 * _MB
     max_members: int = 100_000

@@ -29,10 +29,15 @@ _ROWS = (
     Kind("safetensors", "files", "tensors: dtype, shape", "records", gives=("tensors",), here_bytes=8 * 1024),
     Kind("json", "documents (RFC 8259), or a value", "top-level shape", "records", gives=("json",), value=True,
          here_bytes=16 * 1024),
+    Kind("yaml", "documents, one or several", "top-level shape, tags, aliases", "records", gives=("json",),
+         here_bytes=4 * 1024),
+    Kind("toml", "documents (v1.0.0)", "top-level shape", "records", gives=("json",), here_bytes=2 * 1024),
     Kind("msgpack", "any valid value", "top-level shape, ext types", "records", gives=("json",), value=True,
          here_bytes=None),
     Kind("vuer_msg", "MessagePack with $dtype or ztype", "tensors: path, dtype, shape", "records",
          gives=("json", "array"), value=True, here_bytes=None),
+    Kind("zip", "archives", "members, sizes, methods", "records", gives=("members",), here_bytes=0),
+    Kind("tar", "archives, also packed: gz, bz2, xz, zst", "members, sizes", "records", gives=("members",), here_bytes=0),
 )  # fmt: skip
 KIND_TABLE: Mapping[str, Kind] = {row.name: row for row in _ROWS}
 

@@ -7,8 +7,8 @@ from datamanager.kinds.source import Source
 __all__ = ["check_is_text", "check_size", "decode_utf8", "read_text"]
 
 _HEAD_BYTES = 4096
-_MOST_CONTROLS = 0.1  # of binary data a third are, of text none but the odd one
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b\0")) + b"\x7f"
+_MOST_CONTROLS = 0.05  # of random bytes an eighth are, of text none but the odd one
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _TAR_AT = 257
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # What content starts with that is no text, the kind that it is of, and its name.
@@ -42,7 +42,7 @@ def read_text(source: Source, kind: str, most_bytes: int) -> str:
     """
     check_size(source, kind, most_bytes)
     data = source.read(0, source.size)
-    check_is_text(data, kind, nul_is_text=data[:2] in _UTF_16)
+    check_is_text(data, kind, characters=b"\0" if data[:2] in _UTF_16 else b"")
     return decode_utf8(data, kind)
 
 
@@ -68,21 +68,21 @@ def decode_utf8(data: bytes, kind: str) -> str:
         raise Refused("bad_payload", f"the {kind} is not UTF-8: {exc.reason}", offset=exc.start + mark) from exc
 
 
-def check_is_text(data: bytes, kind: str, *, nul_is_text: bool = False) -> None:
+def check_is_text(data: bytes, kind: str, *, characters: bytes = b"") -> None:
     """Refuses (`kind_mismatch`) what is no text, by its beginning.
 
     Args:
         data: the content, or its beginning.
         kind: what it is said to be.
-        nul_is_text: whether NUL may be a part of characters, as in UTF-16.
+        characters: control characters that mean something in it, such as NUL in UTF-16.
     """
-    found = _binary(data[:_HEAD_BYTES], nul_is_text=nul_is_text)
+    found = _binary(data[:_HEAD_BYTES], characters)
     if found is not None:
         is_of, name = found
         raise Refused("kind_mismatch", f"the content is {name} (kind {is_of}), no text (kind {kind})", offset=0)
 
 
-def _binary(head: bytes, *, nul_is_text: bool) -> tuple[str, str] | None:
+def _binary(head: bytes, characters: bytes) -> tuple[str, str] | None:
     """The kind and name of what is no text; None for what may be."""
     for start, kind, name in _STARTS:
         if head.startswith(start):
@@ -96,7 +96,5 @@ def _binary(head: bytes, *, nul_is_text: bool) -> tuple[str, str] | None:
     image = recognise(head)
     if image is not None:
         return "images", f"of format {image.name}"
-    controls = len(head) - len(head.translate(None, _CONTROLS))
-    if not nul_is_text:
-        controls += head.count(0)
+    controls = len(head) - len(head.translate(None, _CONTROLS.translate(None, characters)))
     return ("file", "binary data") if controls > _MOST_CONTROLS * len(head) else None

@@ -88,7 +88,15 @@ class Contents:
             Refused: it is of another kind; or what the function raised.
         """
         _, source = await self.open(record_id, kinds)
-        return await self._examiner.call(function, source, *args, **kwargs)
+        return await self.call(function, source, *args, **kwargs)
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls an importable function in a child process, for what is to be read of content that was opened.
+
+        Raises:
+            Refused: it took too long, or what the function raised.
+        """
+        return await self._examiner.call(function, *args, **kwargs)
 
     async def read_as(
         self,

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datamanager.kinds.csv import examine as examine_csv
+from datamanager.kinds.csv.pages import read_page
 from datamanager.kinds.kind import Hints, KindLimits
 from datamanager.kinds.markdown import examine as examine_markdown
 from datamanager.kinds.markdown.html import render_markdown
@@ -47,17 +49,35 @@ def markdown(data: bytes) -> dict[str, Any]:
     }
 
 
-def keep(name: str, data: bytes, describe: Callable[[bytes], dict[str, Any]]) -> None:
-    """Writes what is missing, and `expected.json`."""
-    path = FOLDER / name
-    path.parent.mkdir(exist_ok=True)
-    if not path.exists():
-        path.write_bytes(data)
-    expected = describe(path.read_bytes())
-    path.with_name("expected.json").write_text(
-        json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    )
+SEMICOLONS = (
+    "Zeit;Größe;n;ok;name\r\n"
+    '2026-11-20T10:00:00Z;1,5;1;true;"a; ""b""\r\nc"\r\n'
+    "2026-11-20T10:00:01Z;2,5;;false;007\r\n"
+    "2026-11-20T10:00:02Z;NaN;3\r\n"
+)
+TABS = "x\ty\tname\n1.5\t9007199254740993\tä\n-inf\t2\t日本\n\t\t\n"
+
+
+def table(data: bytes) -> dict[str, Any]:
+    """What is pinned of a table."""
+    found = examine_csv(BytesSource(data), Hints(), LIMITS)
+    rows = read_page(BytesSource(data), found.fields["table"], None, 0, 100, []).rows
+    return {"metadata": found.metadata, "rows": rows}
+
+
+def keep(files: dict[str, bytes], describe: Callable[[bytes], dict[str, Any]], folder: str) -> None:
+    """Writes what is missing, and what is found in each as `expected.json`."""
+    (FOLDER / folder).mkdir(exist_ok=True)
+    expected = {}
+    for name, data in files.items():
+        path = FOLDER / folder / name
+        if not path.exists():
+            path.write_bytes(data)
+        expected[name] = describe(path.read_bytes())
+    told = json.dumps(expected, indent=1, sort_keys=True, ensure_ascii=False)
+    (FOLDER / folder / "expected.json").write_text(told + "\n")
 
 
 if __name__ == "__main__":
-    keep("markdown/notes.md", NOTES.encode(), markdown)
+    keep({"notes.md": NOTES.encode()}, markdown, "markdown")
+    keep({"semicolons.csv": SEMICOLONS.encode("cp1252"), "utf16.tsv": TABS.encode("utf-16")}, table, "csv")

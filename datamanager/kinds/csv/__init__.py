@@ -1,0 +1,271 @@
+"""Kind `csv`: tables as text, whatever parts their cells and whatever they are encoded in."""
+
+import re
+import time
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from datamanager.errors import Refused
+from datamanager.kinds.csv.cells import TYPES, widen
+from datamanager.kinds.csv.dialect import Dialect, find_dialect, has_header
+from datamanager.kinds.csv.encoding import Encoding, find_encoding, width_of
+from datamanager.kinds.csv.rows import MAX_COLUMNS, Layout, RowReader, column_names
+from datamanager.kinds.csv.series import series_of
+from datamanager.kinds.kind import Found, Hints, KindLimits
+from datamanager.kinds.source import Source
+from datamanager.kinds.text import check_is_text
+
+__all__ = ["examine"]
+
+_SAMPLE_BYTES = 64 * 1024
+_SHOWN_COLUMNS = 256
+_TYPED_CELLS = 200_000  # a quarter of a second's worth
+_CPU_S = 0.8
+_CHECK_ROWS = 4096
+_PIECE_BYTES = 1 << 20
+_LONG_SAMPLE_BYTES = 512 * 1024
+_BATCH_ROWS = 256
+_STRIDE_BYTES = 256 * 1024  # between two places at which reading can begin without reading what stands before
+_MOST_PLACES = 512
+_JSON_BYTES = 1 << 20
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # what Excel writes first
+_COMMENT = re.compile(r"#+[ \t]*([^\r\n]*)(?:\r\n|\n|\r)")
+_COMMENTS = re.compile(r"(?:#[^\r\n]*(?:\r\n|\n|\r))+")
+_SEPARATORS = b"\x01\x02\x1c\x1d\x1e\x1f"
+_MARKUP = {"<!doctype html": "HTML", "<html": "HTML", "<?xml": "XML", "<svg": "SVG"}
+_LETTERS = {name: letter for letter, name in TYPES.items()}
+
+
+def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
+    """Finds how a table is written, names and types its columns, and counts its rows, as far as that takes no longer than it may.
+
+    The payload may say `delimiter`, `quote` (one character each) and `header` (a boolean) itself, and `time_column`
+    with `time_unit`, which makes a stream of the rows.
+
+    Raises:
+        Refused: `kind_mismatch` for what is no text or another kind of text, `bad_payload` where it is empty or in no
+            encoding, `too_large` for a row beyond every measure, `wrong_type` and `missing_field` for what the payload says.
+    """
+    if not source.size:
+        raise Refused("bad_payload", "the csv is empty", offset=0)
+    head = source.read(0, _SAMPLE_BYTES)
+    if b"\n" not in head and b"\r" not in head:
+        head = source.read(0, _LONG_SAMPLE_BYTES)
+    marks = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+    is_wide = head.startswith(marks) or head.count(0) * 3 > len(head)
+    check_is_text(head, "csv", characters=_SEPARATORS + (b"\0" if is_wide else b""))
+    encoding = find_encoding(source, hints.mime_type, limits.max_scan_bytes)
+    sample = _whole_lines(head[encoding.start :], encoding, is_all=source.size <= len(head))
+    _check_kind(sample, source)
+    layout, sample = _layout(sample, encoding, hints)
+    scan = _scanned(source, layout, sample, limits)
+    metadata, fields = scan.metadata, scan.fields
+    series = series_of(source, fields["table"], hints, scan.row_bytes)
+    if series is not None:
+        fields["series"] = series
+        metadata |= {"time_column": hints.payload["time_column"], "time_unit": series["unit"]}
+    return Found("text/csv; charset=" + encoding.name, "csv", metadata, fields)
+
+
+def _scanned(source: Source, layout: Layout, sample: str, limits: KindLimits) -> "_Scan":
+    scan = _Scan(source, layout, sample)
+    try:
+        scan.run(limits.max_scan_bytes)
+    except Refused:
+        if not layout.dialect.quote:
+            raise
+        # A quote that is never closed is no quote.
+        scan = _Scan(source, replace(layout, dialect=replace(layout.dialect, quote="")), sample)
+        scan.run(limits.max_scan_bytes)
+    return scan
+
+
+def _whole_lines(head: bytes, encoding: Encoding, *, is_all: bool) -> str:
+    text = head.decode(encoding.name, "ignore")
+    if is_all:
+        return text
+    end = max(text.rfind("\n"), text.rfind("\r", 0, -1))
+    return text[: end + 1] if end > 0 else text
+
+
+def _check_kind(sample: str, source: Source) -> None:
+    start = sample[:64].lstrip().lower()
+    for mark, name in _MARKUP.items():
+        if start.startswith(mark):
+            raise Refused("kind_mismatch", f"the content is {name} (kind file), no table (kind csv)", offset=0)
+    if start[:1] in ("{", "[") and source.size <= _JSON_BYTES:
+        try:
+            msgspec.json.decode(source.read(0, source.size), type=list[Any] | dict[str, Any])
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return
+        raise Refused("kind_mismatch", "the content is JSON (kind json), no table (kind csv)", offset=0)
+
+
+def _layout(sample: str, encoding: Encoding, hints: Hints) -> tuple[Layout, str]:
+    """The layout, and the sample from the first row on."""
+    delimiter, quote = _said(hints, "delimiter"), _said(hints, "quote")
+    header: bool | None = hints.payload.get("header")
+    if header is not None and not isinstance(header, bool):
+        raise Refused("wrong_type", f"header must be a boolean, not {type(header).__name__}")
+    start = encoding.start
+    separator = _SEPARATOR.match(sample)
+    if separator is not None:
+        delimiter = delimiter or separator[1]
+        start += len(separator[0].encode(encoding.name))
+        sample = sample[separator.end() :]
+    comments = _COMMENTS.match(sample)
+    rest = sample[comments.end() :] if comments is not None else sample
+    dialect = find_dialect(rest or sample, delimiter, quote)
+    if comments is not None and rest:
+        skipped = _header_in(comments[0], dialect, rest)
+        header = True if header is None and skipped < comments.end() else header
+        start += width_of(sample[:skipped], encoding)
+        sample = sample[skipped:]
+    if header is None:
+        header = has_header(dialect.rows(sample))
+    return Layout(encoding, dialect, start, header), sample
+
+
+def _header_in(comments: str, dialect: Dialect, rest: str) -> int:
+    """Where the table begins in comments that stand before it: with the last one, when that names the columns."""
+    last = [match for match in _COMMENT.finditer(comments) if match[1]][-1:]
+    widths = [len(row) for row in dialect.rows(rest)]
+    for match in last:
+        names = dialect.rows(match[1])
+        if widths and names and len(names[0]) == widths[0] > 1 and has_header(names):
+            return match.start(1)
+    return len(comments)
+
+
+def _said(hints: Hints, name: str) -> str | None:
+    value = hints.text(name, 8)
+    if value is not None and (len(value) != 1 or value in "\r\n\0"):
+        raise Refused("bad_payload", f"{name} must be one character, and no end of a line")
+    return value
+
+
+class _Scan:
+    """One walk through a table."""
+
+    def __init__(self, source: Source, layout: Layout, sample: str) -> None:
+        self._source = source
+        self._layout = layout
+        rows = layout.dialect.rows(sample)
+        self._first: list[str] | None = rows[0] if rows and layout.header else None
+        widths = [len(row) for row in rows]
+        width = len(self._first) if self._first is not None else max(widths, key=widths.count, default=0)
+        if width > MAX_COLUMNS:
+            raise Refused("too_large", f"{width} columns; at most {MAX_COLUMNS} are read", offset=layout.start)
+        self._names = column_names(self._first, width)
+        self._types = ["null"] * width
+        self._rows = 0
+        self._typed_rows = 0
+        self._cells = 0
+        self._ragged = 0
+        self._is_complete = False
+        self._is_begun = False
+        self._places: list[list[int]] = []
+        self._at = layout.start
+
+    def run(self, most_bytes: int) -> None:
+        """Walks until the end, or as far as is allowed: first row by row, then, where nothing is quoted, line by line."""
+        until_s = time.process_time() + _CPU_S
+        while not self._is_complete and self._at < most_bytes and time.process_time() < until_s:
+            if self._cells < _TYPED_CELLS or not self._count_piece():
+                self._read_rows(most_bytes, until_s)
+
+    def _read_rows(self, most_bytes: int, until_s: float) -> None:
+        """Reads rows up to the next place."""
+        reader = RowReader(self._source, self._layout, self._at)
+        next_place = self._at + _STRIDE_BYTES
+        batch: list[list[str]] = []
+        for number, row in enumerate(reader, 1):
+            self._at = reader.at
+            if row and not self._is_begun:
+                self._is_begun = True
+                if self._layout.header:
+                    continue
+            if row:
+                self._take(row, batch)
+            if not number % _BATCH_ROWS:
+                batch = self._type(batch)
+            if self._at >= next_place or (not number % _CHECK_ROWS and time.process_time() > until_s):
+                break
+        else:
+            self._is_complete = True
+            self._at = self._source.size
+        self._type(batch)
+        if self._at < most_bytes:
+            self._keep_place()
+
+    def _take(self, row: list[str], batch: list[list[str]]) -> None:
+        self._rows += 1
+        if self._cells < _TYPED_CELLS:
+            self._cells += len(row)
+            self._ragged += len(row) != len(self._names)
+            batch.append(row)
+
+    def _count_piece(self) -> bool:
+        """Counts the lines of the next piece; False where rows may be something else."""
+        encoding, dialect = self._layout.encoding, self._layout.dialect
+        piece = self._source.read(self._at, _PIECE_BYTES)
+        if self._at + len(piece) < self._source.size:
+            piece = piece[: piece.rfind(b"\n") + 1]
+        if not piece or encoding.unit > 1 or (dialect.quote and dialect.quote.encode(encoding.name) in piece):
+            return False
+        lines = piece.splitlines()
+        self._rows += len(lines) - lines.count(b"")
+        self._at += len(piece)
+        self._is_complete = self._at >= self._source.size
+        self._keep_place()
+        return True
+
+    def _keep_place(self) -> None:
+        if self._is_begun and not self._is_complete and len(self._places) < _MOST_PLACES:
+            self._places.append([self._rows, self._at])
+
+    def _type(self, batch: list[list[str]]) -> list[list[str]]:
+        self._typed_rows += len(batch)
+        for i, known in enumerate(self._types):
+            if known != "string":
+                self._types[i] = widen(known, [row[i] for row in batch if i < len(row)])
+        return []
+
+    @property
+    def row_bytes(self) -> float:
+        """The mean size of a row."""
+        return (self._at - self._layout.start) / max(1, self._rows)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is told of the table."""
+        columns = [{"name": n, "type": _shown(t)} for n, t in zip(self._names, self._types, strict=True)]
+        found: dict[str, Any] = {
+            "encoding": self._layout.encoding.name,
+            "delimiter": self._layout.dialect.delimiter,
+            "quote": self._layout.dialect.quote,
+            "header": self._layout.header,
+            "columns": columns[:_SHOWN_COLUMNS],
+            "column_count": len(columns),
+            "rows": self._rows,
+            "rows_complete": self._is_complete,
+            "ragged_rows": self._ragged,
+        }
+        if not self._is_complete:
+            found["counted_bytes"] = self._at
+        if self._typed_rows < self._rows:
+            found["typed_rows"] = self._typed_rows
+        return found
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What reading it back needs."""
+        letters = "".join(_LETTERS[t] for t in self._types)
+        counted = {"rows": self._rows, "complete": self._is_complete}
+        return {"table": {**self._layout.stored(), **counted, "types": letters, "places": self._places}}
+
+
+def _shown(name: str) -> str:
+    return "int" if name == "bigint" else name

@@ -1,0 +1,112 @@
+"""Markdown, tables, parameters and logs, from a robot to a reader."""
+
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+from support.raw_robot import T0, RawRobot
+
+NOTE = "# Grüße\n\n<script>alert(1)</script> [x](javascript:alert(1)) *fine*\n"
+
+
+async def sent(server: str, session: str, messages: list[dict[str, Any]]) -> RawRobot:
+    """Sends messages as a robot of their session, and waits until all are durable or refused."""
+    async with RawRobot(server, session, robot="texts") as robot:
+        await robot.hello()
+        last: dict[str, int] = {}
+        for message in messages:
+            stream = message.setdefault("stream", message["data_type"])
+            last[stream] = message.setdefault("seq", last.get(stream, -1) + 1)
+            await robot.put({"t_ns": T0 + last[stream]} | message)
+        await robot.until(lambda: all(robot.acked.get(stream, -1) >= seq for stream, seq in last.items()))
+    return robot
+
+
+@pytest.fixture
+async def api(server: str) -> Any:
+    async with httpx.AsyncClient(base_url=f"{server}/api/v1", trust_env=False, timeout=30) as client:
+        yield client
+
+
+async def records(api: httpx.AsyncClient, session: str, **params: Any) -> list[dict[str, Any]]:
+    answer = await api.get(f"/sessions/texts/{session}/records", params=params)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"])
+
+
+async def content(api: httpx.AsyncClient, record: dict[str, Any]) -> bytes:
+    answer = await api.get(f"/records/{record['record_id']}/content", follow_redirects=True)
+    assert hashlib.sha256(answer.content).hexdigest() == record["checksum"]
+    return answer.content
+
+
+async def test_markdown_comes_back_as_it_was_and_as_a_safe_page(server: str, api: httpx.AsyncClient) -> None:
+    long = NOTE + "word *a* [x](http://x.y)\n" * 40_000
+    notes = [{"data_type": "markdown", "payload": {"data": text, "name": "n.md"}} for text in (NOTE, long)]
+    await sent(server, "md", notes)
+    small, large = await records(api, "md")
+    assert (small["metadata"]["title"], small["mime_type"]) == ("Grüße", "text/markdown; charset=utf-8")
+    assert [await content(api, small), await content(api, large)] == [NOTE.encode(), long.encode()]
+    page = await api.get(f"/records/{small['record_id']}/html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert (page.headers["x-content-type-options"], page.headers["x-rendered"]) == ("nosniff", "true")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "<em>fine</em>" in page.text
+    assert "<script" not in page.text
+    assert "href" not in page.text
+    page = await api.get(f"/records/{large['record_id']}/html")
+    assert (page.status_code, page.headers["x-rendered"]) == (200, "false")
+    assert "&lt;script&gt;" in page.text
+
+
+async def test_rows_of_a_table_are_read_page_by_page(server: str, api: httpx.AsyncClient) -> None:
+    data = "n;größe;ok\r\n".encode("cp1252") + b"".join(b"%d;%d.5;true\r\n" % (i, i) for i in range(20_000))
+    await sent(server, "csv", [{"data_type": "csv", "payload": {"data": data}}])
+    [record] = await records(api, "csv")
+    assert (record["metadata"]["rows"], record["metadata"]["encoding"]) == (20_000, "cp1252")
+    assert await content(api, record) == data
+    path, rows, cursor = f"/records/{record['record_id']}/rows", [], None
+    while True:
+        answer = await api.get(path, params={"limit": 1000} | ({"cursor": cursor} if cursor else {}))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["offset"] == len(rows)
+        rows += answer.json()["rows"]
+        cursor = answer.json()["next_cursor"]
+        if cursor is None:
+            break
+    assert rows == [[i, i + 0.5, True] for i in range(20_000)]
+    answer = await api.get(path, params={"offset": 19_999, "columns": "ok,n"})
+    assert answer.json()["rows"] == [[True, 19_999]]
+    assert answer.json()["columns"] == [{"name": "ok", "type": "bool"}, {"name": "n", "type": "int"}]
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [({"columns": "zz"}, 404), ({"limit": "x"}, 400), ({"offset": "-1"}, 400), ({"cursor": "abc"}, 400),
+     ({"cursor": "ks8AAAABAAAAAADOAAAAAQ"}, 400)],
+)  # fmt: skip
+async def test_bad_asks_for_rows_are_problems(
+    server: str, api: httpx.AsyncClient, params: dict[str, str], status: int
+) -> None:
+    session = f"ask-{next(iter(params))}-{status}"
+    await sent(server, session, [{"data_type": "csv", "payload": {"data": "a,b\n1,2\n"}}])
+    record = (await records(api, session))[0]
+    answer = await api.get(f"/records/{record['record_id']}/rows", params=params)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def test_bad_content_is_refused_by_kind_and_place_and_its_neighbours_stay(
+    server: str, api: httpx.AsyncClient
+) -> None:
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    bad = [("csv", png), ("markdown", png), ("csv", b""), ("markdown", b"ok \xff")]
+    messages = [{"data_type": "csv", "stream": "good", "payload": {"data": "a,b\n1,2\n"}}]
+    messages += [{"data_type": kind, "stream": f"bad/{kind}", "payload": {"data": data}} for kind, data in bad]
+    robot = await sent(server, "bad", messages)
+    told = [(r["code"], r["detail"]) for r in robot.rejects]
+    assert [code for code, _ in told] == ["kind_mismatch", "kind_mismatch", "bad_payload", "bad_payload"]
+    assert all(detail.startswith(f"{kind}: ") for (kind, _), (_, detail) in zip(bad, told, strict=True))
+    assert "images" in told[0][1]
+    assert "(at byte 3)" in told[3][1]
+    assert len(await records(api, "bad")) == 1
