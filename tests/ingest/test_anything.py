@@ -9,7 +9,9 @@ import pytest
 import websockets
 from support.raw_robot import T0, RawRobot
 
-KINDS = ("time_series", "telemetry", "log", "file", "images", "video")
+from datamanager.kinds.names import KINDS as ALL_KINDS
+
+KINDS = ("time_series", "telemetry", "time_series", *sorted(ALL_KINDS))
 NAMES = "a b a.b t_ns seq count channels data metadata message lines level $ref $set x\0 name camera_id format dtypes".split(
     " "
 )
@@ -51,7 +53,7 @@ class Anything:
         fields |= {"message": "m"} if kind == "log" else {}
         fields |= (
             {"data": r.choice([b"x", r.randbytes(60), "text", b"\x89PNG\r\n\x1a\n" + r.randbytes(60)])}
-            if "i" in kind
+            if r.random() < 0.7
             else {}
         )
         return fields if r.random() < 0.9 else self._value()

@@ -83,7 +83,7 @@ BAD: list[tuple[Any, str]] = [
     (message(metadata={1: 2}), "wrong_type"),
     (message(metadata={"x": "y" * 2_000_000}), "too_large"),
     (message(metadata={"x": NEST}), "too_deep"),
-    (message(data_type="video", stream="v"), "unknown_kind"),
+    (message(data_type="video", stream="v"), "missing_field"),
     (file(data=...), "missing_field"),
     (file(data=5), "wrong_type"),
     (file(data="%%", encoding="base64"), "bad_payload"),
