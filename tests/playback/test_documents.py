@@ -196,6 +196,13 @@ async def test_only_documents_are_read_as_json(robot: RawRobot, http: httpx.Asyn
         ("msgpack", {"data": b"\xdd\xff\xff\xff\xff"}, "bad_payload"),
         ("msgpack", {"data": b"\x91" * 100_000}, "too_deep"),
         ("msgpack", {"data": b'{"a": [1, 2]}'}, "kind_mismatch"),
+        ("yaml", {"data": "a: b: c"}, "bad_payload"),
+        ("yaml", {"data": "&a [*a]"}, "unsafe_content"),
+        ("yaml", {"data": bytes(8) + b"\x89PNG"}, "bad_payload"),
+        ("yaml", {"data": b"\xff\xd8\xff\xe0" + bytes(60)}, "kind_mismatch"),
+        ("toml", {"data": "a = [1"}, "bad_payload"),
+        ("toml", {"data": "a = " + "[" * 5000}, "too_deep"),
+        ("toml", {"data": b"x=1\n" * 300_000}, "too_large"),
         ("vuer_msg", {"value": {**TENSOR, "shape": [3, 3]}}, "bad_payload"),
         ("vuer_msg", {"value": {**TENSOR, "dtype": "O"}}, "bad_payload"),
     ],
@@ -207,3 +214,24 @@ async def test_bad_content_is_rejected_and_its_neighbours_are_kept(
     assert await robot.refused(message) == code
     assert robot.rejects[-1]["detail"].startswith(f"{kind}: ") or code == "missing_field"
     await kept(robot, http, "json", {"value": 1})
+
+
+async def test_yaml_is_read_as_json_with_its_tags_and_merges(robot: RawRobot, http: httpx.AsyncClient) -> None:
+    text = b"base: &b {rate: 10, frame: map}\narm: {<<: *b, rate: 50}\nodd: !custom [yes, 012, .nan]\n"
+    record = await kept(robot, http, "yaml", {"data": text.decode()})
+    assert record["metadata"]["tags"] == [{"tag": "!custom", "count": 1}]
+    assert await bytes_of(http, record) == text
+    assert await value_of(http, record, "/arm") == {"rate": 50, "frame": "map"}
+    assert await value_of(http, record, "/odd") == {"$tag": "!custom", "value": ["yes", 12, "NaN"]}
+    assert await value_of(http, record, "/odd/1") == 12
+    record = await kept(robot, http, "yaml", {"data": b"a: 1\n---\nb: 2\n"})
+    assert await value_of(http, record) == [{"a": 1}, {"b": 2}]
+
+
+async def test_toml_is_read_as_json(robot: RawRobot, http: httpx.AsyncClient) -> None:
+    text = b'[robot]\nname = "arm"\nborn = 2024-01-31T10:00:00Z\nlimits = [inf, 1.5]\n'
+    record = await kept(robot, http, "toml", {"data": text})
+    assert await bytes_of(http, record) == text
+    assert await value_of(http, record, "/robot") == {
+        "name": "arm", "born": "2024-01-31T10:00:00+00:00", "limits": ["Infinity", 1.5],
+    }  # fmt: skip

@@ -3,18 +3,28 @@
 import base64
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from datamanager.errors import RangeTooLarge
+from datamanager.kinds.documents.pointer import pointer_of
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "plain_float", "plain_time", "to_json"]
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "Tagged", "plain_float", "plain_time", "to_json"]
 
 MAX_ANSWER_BYTES = 8 << 20
 _MAX_VALUES = 400_000
 _BYTES_WITHIN = 16_384  # of bytes that stand within a larger answer
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A value that bears a tag of its own, as YAML has them."""
+
+    tag: str
+    value: Any
 
 
 class Answer:
@@ -53,6 +63,40 @@ class Answer:
             return {"encoding": "base64", "size_bytes": len(data), "data": None, "path": path}
         self.count(len(data) * 4 // 3)
         return {"encoding": "base64", "data": base64.b64encode(data).decode("ascii")}
+
+    def plain(self, value: Any, path: str, *, is_whole: bool = True) -> Any:
+        """Maps with text keys, lists, texts, numbers, bytes, times and tagged values, as JSON can carry them.
+
+        Args:
+            value: the value.
+            path: its pointer.
+            is_whole: whether it is all that was asked for.
+
+        Raises:
+            RangeTooLarge: the answer becomes too large.
+        """
+        match value:
+            case dict():
+                self.count(2)
+                return {
+                    self.text(key): self.plain(value[key], path + pointer_of([key]), is_whole=False) for key in value
+                }
+            case list():
+                self.count(2)
+                return [self.plain(item, f"{path}/{index}", is_whole=False) for index, item in enumerate(value)]
+            case Tagged():
+                return {"$tag": self.text(value.tag), "value": self.plain(value.value, path, is_whole=is_whole)}
+            case bytes():
+                return self.data(value, path, is_whole=is_whole)
+        return self._scalar(value)
+
+    def _scalar(self, value: Any) -> Any:
+        if isinstance(value, date | time):
+            value = value.isoformat()
+        if isinstance(value, str):
+            return self.text(value)
+        self.count(8)
+        return plain_float(value) if isinstance(value, float) else value
 
 
 def plain_float(value: float) -> float | str:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from datamanager.errors import RangeTooLarge
-from datamanager.kinds.documents.answer import MAX_ANSWER_BYTES, to_json
+from datamanager.kinds.documents.answer import MAX_ANSWER_BYTES, Tagged, to_json
 from datamanager.kinds.documents.pointer import array_index, missing
 
 __all__ = ["look_up_json", "look_up_value"]
@@ -38,12 +38,13 @@ def look_up_json(body: bytes, tokens: list[str]) -> bytes:
 
 
 def look_up_value(value: Any, tokens: list[str]) -> Any:
-    """The value in maps and lists that a path leads to.
+    """The value in maps, lists and tagged values that a path leads to.
 
     Raises:
         NotFound: nothing is there.
     """
     for depth, token in enumerate(tokens):
+        value = value.value if isinstance(value, Tagged) else value
         if isinstance(value, dict) and token in value:
             value = value[token]
             continue

@@ -1,17 +1,20 @@
 """Reads in stored documents: a value as JSON, or an array as bytes. Called in a child process."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from datamanager.errors import RangeTooLarge, Refused
 from datamanager.kinds.documents.answer import Answer, plain_float, to_json
-from datamanager.kinds.documents.json_look import look_up_json
+from datamanager.kinds.documents.json_look import look_up_json, look_up_value
 from datamanager.kinds.documents.pack_value import PackPlain, find_value
 from datamanager.kinds.documents.pack_walk import TaggedMap, walk_pack
 from datamanager.kinds.documents.pointer import parse_pointer, pointer_of
 from datamanager.kinds.documents.tensors import Tensor, npy_bytes, read_tensor, values_of
+from datamanager.kinds.documents.toml_text import toml_value
 from datamanager.kinds.documents.whole import BOM
+from datamanager.kinds.documents.yaml_value import yaml_value
 from datamanager.kinds.source import Source
 
 __all__ = ["ARRAY_KINDS", "JSON_KINDS", "read_array", "read_json"]
@@ -19,6 +22,7 @@ __all__ = ["ARRAY_KINDS", "JSON_KINDS", "read_array", "read_json"]
 JSON_KINDS = ("json", "log", "msgpack", "toml", "vuer_msg", "yaml")
 ARRAY_KINDS = ("vuer_msg",)
 
+_VALUES: Mapping[str, Callable[[bytes], Any]] = {"yaml": yaml_value, "toml": toml_value}
 _NO_LIMIT = 1 << 40
 _VALUES_WITHIN = 1024
 _VALUES_ALONE = 100_000
@@ -45,6 +49,8 @@ def read_json(source: Source, kind: str, path: str, arrays_at: str, max_depth: i
         if kind in ("msgpack", "vuer_msg"):
             tagged = _tagged(data) if kind == "vuer_msg" else {}
             return to_json(_pack_plain(data, tokens, tagged, arrays_at, max_depth))
+        if kind in _VALUES:
+            return to_json(Answer().plain(look_up_value(_VALUES[kind](data), tokens), pointer_of(tokens)))
         text = _log_text(data) if kind == "log" else data.removeprefix(BOM)
         return look_up_json(text, tokens)
     except MemoryError as exc:

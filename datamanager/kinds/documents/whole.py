@@ -9,11 +9,17 @@ __all__ = ["BOM", "check_utf8", "offset_of_line", "read_document"]
 BOM = b"\xef\xbb\xbf"
 
 
-def read_document(source: Source, hints: Hints, max_bytes: int) -> bytes:
+def read_document(source: Source, hints: Hints, max_bytes: int, *, may_be_empty: bool = False) -> bytes:
     """The bytes of a document.
 
+    Args:
+        source: where they are.
+        hints: what came beside them.
+        max_bytes: how many there may be.
+        may_be_empty: whether no bytes are a document, as they are by YAML's and TOML's grammars.
+
     Raises:
-        Refused: `too_large` for more than `max_bytes`; `bad_payload` for none, or when the payload holds a value beside
+        Refused: `too_large` for more than `max_bytes`; `bad_payload` for none where that is no document, or when the payload holds a value beside
             the bytes, since the two might differ.
     """
     if not hints.is_value and "value" in hints.payload:
@@ -21,7 +27,7 @@ def read_document(source: Source, hints: Hints, max_bytes: int) -> bytes:
     if source.size > max_bytes:
         raise Refused("too_large", f"{source.size} bytes; at most {max_bytes} are taken", offset=max_bytes)
     data = source.read(0, source.size)
-    if not data:
+    if not data and not may_be_empty:
         raise Refused("bad_payload", "it is empty", offset=0)
     return data
 
