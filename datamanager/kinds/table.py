@@ -14,6 +14,8 @@ __all__ = ["KIND_TABLE", "encode_value", "examine_content"]
 
 _ROWS = (
     Kind("time_series", "samples, columnar batches", "channels, types, rate", "telemetry", gives=("range", "stats")),
+    Kind("parameters", "nested maps, patches", "dotted keys, types", "records", gives=("parameters",), value=True,
+         here_bytes=4 * 1024),
     Kind("images", "JPEG, PNG, WebP, TIFF, AVIF; PLY, PCD, Draco", "size, mode, role, points, bounds",
          "frames_metadata", derived=("tiers",), text_is_base64=True, here_bytes=None),
     Kind("video", "MP4, WebM, MKV, AVI; fragments of MP4 or H.264 in chunks", "codecs, fps, duration, size, keyframes",
