@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         SpoolLocked,
         Superseded,
         Unauthorized,
+        UploadFailed,
     )
     from datamanager.client.reader import Reader, SessionReader
     from datamanager.client.robot import AsyncRobot
     from datamanager.client.settings import ClientSettings
     from datamanager.client.stats import Reject, Stats
     from datamanager.client.stream import Stream
+    from datamanager.client.upload import Uploaded, Uploader
 
 __all__ = [
     "AsyncReader",
@@ -42,6 +44,9 @@ __all__ = [
     "Stream",
     "Superseded",
     "Unauthorized",
+    "UploadFailed",
+    "Uploaded",
+    "Uploader",
 ]
 
 _WHERE = {
@@ -62,6 +67,9 @@ _WHERE = {
     "Stream": "stream",
     "Superseded": "errors",
     "Unauthorized": "errors",
+    "UploadFailed": "errors",
+    "Uploaded": "upload",
+    "Uploader": "upload",
 }
 
 

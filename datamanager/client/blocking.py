@@ -7,13 +7,17 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from datamanager.client.errors import ClientClosed
 from datamanager.client.robot import AsyncRobot
 from datamanager.client.settings import ClientSettings
 from datamanager.client.stats import Reject, Stats
 from datamanager.client.stream import Stream
+from datamanager.client.times import Time
+
+if TYPE_CHECKING:
+    from datamanager.client.upload import Progress, Uploaded
 
 __all__ = ["Robot"]
 
@@ -110,6 +114,26 @@ class Robot:
             ClientError: the robot is closed, or the server refuses it for good.
         """
         self._run(self._robot.wait_for_room(timeout_s))
+
+    def upload(
+        self,
+        path: str | Path,
+        kind: str | None = None,
+        stream: str | None = None,
+        t: Time = None,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
+        progress: "Progress | None" = None,
+    ) -> "Uploaded":
+        """Uploads a file straight to S3, and returns once its record is durable; see `AsyncRobot.upload`.
+
+        `progress` is called in the background thread.
+        """
+        return self._run(
+            self._robot.upload(path, kind, stream, t, name=name, metadata=metadata, payload=payload, progress=progress)
+        )
 
     def close(self, *, bye: bool = True, timeout_s: float = 10.0) -> None:
         """Sends what is held, for up to `timeout_s`, and ends; see `AsyncRobot.close`."""

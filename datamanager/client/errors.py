@@ -6,6 +6,7 @@ DatamanagerError
 │   ├── Unauthorized     the server refuses this robot for good; the client has stopped trying
 │   ├── Superseded       another process speaks as the same producer; the client has stopped trying
 │   ├── SpoolLocked      another process uses the spool folder
+│   ├── UploadFailed     a file was refused, or could not be brought to the server: `code`, `detail`, `status`
 │   ├── RpcError         a remote call ended in an error: `code`, `message`, `data`
 │   └── ReaderError      a request was answered by an error: `code`, `detail`, `status`
 └── Refused              (shared) a value that no server would take, refused before it is sent
@@ -15,7 +16,16 @@ from typing import Any
 
 from datamanager.errors import DatamanagerError
 
-__all__ = ["ClientClosed", "ClientError", "ReaderError", "RpcError", "SpoolLocked", "Superseded", "Unauthorized"]
+__all__ = [
+    "ClientClosed",
+    "ClientError",
+    "ReaderError",
+    "RpcError",
+    "SpoolLocked",
+    "Superseded",
+    "Unauthorized",
+    "UploadFailed",
+]
 
 
 class ClientError(DatamanagerError):
@@ -40,6 +50,23 @@ class Superseded(ClientError):
     """Another process said hello as the same producer, so that the server closed this one's socket."""
 
     code = "superseded"
+
+
+class UploadFailed(ClientError):
+    """A file was refused, or could not be brought to the server.
+
+    Attributes:
+        code: why: the stable `code` of the server's answer, `unreachable` when nothing moved for too long.
+        status: the HTTP status; 0 when there was no answer.
+    """
+
+    def __init__(self, code: str, detail: str, status: int = 0) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
 
 
 class SpoolLocked(ClientError):

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from datamanager.client.errors import ClientClosed, SpoolLocked
 from datamanager.client.folders import fresh_producer, leftovers, open_spool
@@ -20,7 +20,11 @@ from datamanager.client.settings import ClientSettings
 from datamanager.client.spool import Spool
 from datamanager.client.stats import Reject, Stats
 from datamanager.client.stream import Stream
+from datamanager.client.times import Time
 from datamanager.kinds.names import check_id
+
+if TYPE_CHECKING:
+    from datamanager.client.upload import Progress, Uploaded
 
 __all__ = ["AsyncRobot"]
 
@@ -161,6 +165,44 @@ class AsyncRobot:
         """
         async with asyncio.timeout(timeout_s):
             await self._running().wait_for_room()
+
+    async def upload(
+        self,
+        path: str | Path,
+        kind: str | None = None,
+        stream: str | None = None,
+        t: Time = None,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
+        progress: "Progress | None" = None,
+    ) -> "Uploaded":
+        """Uploads a file straight to S3, and returns once its record is durable; see `Uploader.upload`.
+
+        Called again for the same file, also by the next process, it goes on where it broke off, and never makes two records.
+
+        Raises:
+            UploadFailed: it was refused (`code` says why), or nothing has moved for too long.
+            Refused: what no server would take.
+            OSError: the file cannot be read.
+        """
+        from datamanager.client.upload import Uploader  # noqa: PLC0415  # httpx takes 50 ms that few robots need
+
+        target = self._target
+        async with Uploader(target.url, token=target.token, settings=self._settings, tls=target.tls) as uploader:
+            return await uploader.upload(
+                target.robot_id,
+                target.session_id,
+                path,
+                kind=kind,
+                stream=stream,
+                t=t,
+                name=name,
+                metadata=metadata,
+                payload=payload,
+                progress=progress,
+            )
 
     async def close(self, *, bye: bool = True, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Sends what is held, for up to `timeout_s`, and ends; what remains then stays in the spool, if there is one.

@@ -248,8 +248,6 @@ def item_of(document: UploadDocument, **more: Any) -> UploadItem:
 
 def _check_same(known: UploadDocument, wanted: UploadDocument, asked: NewUpload) -> None:
     names = ["robot_id", "session_id", "stream", "kind", "size_bytes"]
-    if asked.t_ns is not None or asked.timestamp is not None:
-        names.append("t_ns")
     if known["checksum"] is not None and wanted["checksum"] is not None:
         names.append("checksum")
     for name in names:

@@ -22,7 +22,7 @@ class NewUpload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         checksum: `sha256:` and 64 hex digits; it may also be given when the upload is completed.
         payload: the kind's own fields: `format` and `role` of images, say.
         upload_key: a name for this upload, of the sender's choice and its own within the session: who asks again with the same
-            one gets the same upload, and never two records.
+            one gets the same upload, with the time that was first given, and never two records.
     """
 
     robot_id: str
