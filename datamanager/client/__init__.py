@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datamanager.client.stats import Reject, Stats
     from datamanager.client.stream import Stream
     from datamanager.client.upload import Uploaded, Uploader
+    from datamanager.client.vuer import from_vuer, to_vuer, vuer_image
 
 __all__ = [
     "AsyncReader",
@@ -47,6 +48,9 @@ __all__ = [
     "UploadFailed",
     "Uploaded",
     "Uploader",
+    "from_vuer",
+    "to_vuer",
+    "vuer_image",
 ]
 
 _WHERE = {
@@ -70,6 +74,9 @@ _WHERE = {
     "UploadFailed": "errors",
     "Uploaded": "upload",
     "Uploader": "upload",
+    "from_vuer": "vuer",
+    "to_vuer": "vuer",
+    "vuer_image": "vuer",
 }
 
 

@@ -13,11 +13,15 @@ from datamanager.client.flatten import flatten
 from datamanager.client.intake import Intake, encode_draft
 from datamanager.client.media import image_payload
 from datamanager.client.times import Time, to_ns
+from datamanager.client.vuer import to_vuer
 from datamanager.client.wire import Message
 from datamanager.errors import Refused
 from datamanager.kinds.names import check_stream, kind_of
 
 __all__ = ["Stream"]
+
+_NO_VALUE: Any = object()
+_VALUE_KINDS = ("json", "msgpack", "vuer_msg")
 
 
 class Stream:
@@ -112,19 +116,22 @@ class Stream:
     def log_record(
         self,
         t: Time,
-        data: bytes | str | Path,
+        data: bytes | str | Path | None = None,
         kind: str = "file",
         *,
+        value: Any = _NO_VALUE,
         name: str | None = None,
         mime_type: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> bool:
-        """A record of any other kind: bytes or text as they are, or the content of the file at a `Path`.
+        """A record of any other kind: bytes or text as they are, the content of the file at a `Path`, or a value.
 
         Args:
             t: when.
             data: bytes, text, or a `Path` to read.
             kind: one of the kinds; `file` takes anything.
+            value: instead of `data`, for `json`, `msgpack` and `vuer_msg`: what the document holds. In a `vuer_msg` numpy
+                arrays are arrays, at any depth.
             name: of the file; a `Path` brings its own.
             mime_type: what it is; the server looks for itself when None.
             metadata: merged into the stream's.
@@ -135,10 +142,12 @@ class Stream:
         kind = kind_of(kind)
         if kind in ("time_series", "images", "log"):
             raise Refused("wrong_type", f"log_record does not take the kind {kind}")
+        if (data is None) == (value is _NO_VALUE):
+            raise Refused("missing_field", "a record has either data or a value")
         if isinstance(data, Path):
             name = data.name if name is None else name
             data = data.read_bytes()
-        payload: dict[str, Any] = {"data": data}
+        payload = {"data": data} if data is not None else _value_payload(kind, value)
         if name is not None:
             payload["name"] = name
         if mime_type is not None:
@@ -175,3 +184,9 @@ class Stream:
         if taken:
             self._metadata = None
         return taken
+
+
+def _value_payload(kind: str, value: Any) -> dict[str, Any]:
+    if kind not in _VALUE_KINDS:
+        raise Refused("wrong_type", f"the kind {kind} has no value, only data; {', '.join(_VALUE_KINDS)} have")
+    return {"value": to_vuer(value) if kind == "vuer_msg" else value}

@@ -195,7 +195,7 @@ class Uploader:
         while page is not None:
             try:
                 await self._send_page(job, page, slots)
-            except* Exception as failed:
+            except* Exception as failed:  # noqa: BLE001  # what a part raised, whatever it is, without the group
                 raise failed.exceptions[0] from None
             following = page.get("next_part")
             page = None if following is None else await self._look(item["upload_id"], following, None)
