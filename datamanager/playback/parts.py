@@ -16,6 +16,8 @@ from datamanager.playback.live import LiveHub
 from datamanager.playback.moment import MomentReader
 from datamanager.playback.newest import NewestReader
 from datamanager.playback.page_cache import PageCache
+from datamanager.playback.parameter_values import ParameterReader
+from datamanager.playback.playlists import PlaylistReader
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
@@ -25,12 +27,14 @@ from datamanager.playback.signing import UrlSigner
 from datamanager.playback.sounds import SoundReader
 from datamanager.playback.tensors import TensorReader
 from datamanager.playback.timeline import TimelineReader
+from datamanager.playback.video_thumbnails import VideoThumbnailReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.derive_requests import DeriveRequests
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.mongo import Mongo
+from datamanager.storage.parameter_queries import ParameterQueries
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.redis import Redis
 from datamanager.storage.s3 import S3
@@ -38,6 +42,7 @@ from datamanager.storage.session_queries import SessionQueries
 from datamanager.storage.session_totals import SessionTotals
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tier_requests import TierRequests
+from datamanager.storage.video_queries import VideoQueries
 
 __all__ = ["PlaybackParts", "playback_parts"]
 
@@ -62,8 +67,11 @@ class PlaybackParts:
     tensors: TensorReader
     items: RecordItems
     row_pages: RowPages
+    parameter_reader: ParameterReader
     tier_reader: FrameTierReader
     sounds: SoundReader
+    playlists: PlaylistReader
+    video_thumbnails: VideoThumbnailReader
     signer: UrlSigner
     letter_pages: DeadLetterPages
     letters: DeadLetterQueries
@@ -126,8 +134,13 @@ def playback_parts(
         tensors=TensorReader(contents, page_limit=page_limit),
         items=items,
         row_pages=RowPages(contents, page_limit=page_limit),
+        parameter_reader=ParameterReader(sessions, ParameterQueries(mongo), contents),
         tier_reader=FrameTierReader(records, Thumbnails(mongo, clock), items, tier_requests, derived, wait_s=wait_s),
         sounds=SoundReader(derived, items, s3),
+        playlists=PlaylistReader(
+            sessions, VideoQueries(mongo), s3, clock, url_ttl_s=config.serve.url_ttl_s, wait_s=wait_s
+        ),
+        video_thumbnails=VideoThumbnailReader(derived, Thumbnails(mongo, clock)),
         signer=signer,
         letter_pages=DeadLetterPages(letters, page_limit=page_limit),
         letters=letters,

@@ -45,6 +45,8 @@ _RECORD_INDEXES = (
     _index("robot_id", "session_id", "producer", "generation"),
     _PENDING,
 )
+_SERIES_DUE = _index("series.due_ns", partialFilterExpression={"series.state": "pending"})
+_REPLACES = _index("robot_id", "session_id", "stream", "t_ns", partialFilterExpression={"parameters.mode": "replace"})
 
 SCHEMA: tuple[CollectionSchema, ...] = (
     CollectionSchema(
@@ -64,7 +66,7 @@ SCHEMA: tuple[CollectionSchema, ...] = (
     CollectionSchema("floors", (_index("robot_id", "session_id"),)),
     CollectionSchema("lod", (_index("robot_id", "session_id", "stream", "level", "t_ns"),)),
     CollectionSchema("frames_metadata", _RECORD_INDEXES),
-    CollectionSchema("records", _RECORD_INDEXES),
+    CollectionSchema("records", (*_RECORD_INDEXES, _SERIES_DUE, _REPLACES)),
     CollectionSchema("segments", (_index("robot_id", "session_id", "stream", "start_ns"),)),
     CollectionSchema(
         "dead_letters",

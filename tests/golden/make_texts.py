@@ -14,6 +14,9 @@ from datamanager.kinds.csv.pages import read_page
 from datamanager.kinds.kind import Hints, KindLimits
 from datamanager.kinds.markdown import examine as examine_markdown
 from datamanager.kinds.markdown.html import render_markdown
+from datamanager.kinds.parameters import encode as encode_parameters
+from datamanager.kinds.parameters import examine as examine_parameters
+from datamanager.kinds.parameters.replay import apply_all
 from datamanager.kinds.source import BytesSource
 
 FOLDER = Path(__file__).parent
@@ -65,6 +68,29 @@ def table(data: bytes) -> dict[str, Any]:
     return {"metadata": found.metadata, "rows": rows}
 
 
+PATCH = {
+    "mode": "merge",
+    "values": {"arm": {"speed": 0.5, "gains": [1, 2.5], "tool": None}, "name": "größe", "on": True},
+}
+NAV = """\
+controller:
+  ros__parameters: &common
+    rate: 20.0
+    plugins: [spin, "back up"]
+planner:
+  ros__parameters:
+    <<: *common
+    tolerance: 1.0e-1
+    goal: ~
+"""
+
+
+def parameters(data: bytes) -> dict[str, Any]:
+    """What is pinned of parameters."""
+    found = examine_parameters(BytesSource(data), Hints(), LIMITS)
+    return {"metadata": found.metadata, "values": json.loads(apply_all(b"{}", [("merge", BytesSource(data))]))}
+
+
 def keep(files: dict[str, bytes], describe: Callable[[bytes], dict[str, Any]], folder: str) -> None:
     """Writes what is missing, and what is found in each as `expected.json`."""
     (FOLDER / folder).mkdir(exist_ok=True)
@@ -81,3 +107,5 @@ def keep(files: dict[str, bytes], describe: Callable[[bytes], dict[str, Any]], f
 if __name__ == "__main__":
     keep({"notes.md": NOTES.encode()}, markdown, "markdown")
     keep({"semicolons.csv": SEMICOLONS.encode("cp1252"), "utf16.tsv": TABS.encode("utf-16")}, table, "csv")
+    patch = encode_parameters(PATCH, LIMITS)
+    keep({"patch.json": patch, "nav.yaml": NAV.encode()}, parameters, "parameters")

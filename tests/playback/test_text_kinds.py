@@ -110,3 +110,66 @@ async def test_bad_content_is_refused_by_kind_and_place_and_its_neighbours_stay(
     assert "images" in told[0][1]
     assert "(at byte 3)" in told[3][1]
     assert len(await records(api, "bad")) == 1
+
+
+async def test_parameters_are_told_as_they_were_at_any_time(server: str, api: httpx.AsyncClient) -> None:
+    big = {"table": ["x" * 100] * 300}  # lies in S3
+    patches: list[dict[str, Any]] = [
+        {"values": {"arm": {"speed": 1, "tool": "saw"}, "old": 1}},
+        {"values": {"arm": {"speed": 2.5, "tool": None}, "big": big}, "mode": "merge"},
+        {"values": {"arm": {"speed": 3}}, "mode": "replace"},
+        {"data": "arm:\n  gains: [1, 2]\n"},
+    ]
+    messages = [{"data_type": "parameters", "stream": "config", "payload": patch} for patch in patches]
+    await sent(server, "par", [*messages, {"data_type": "log", "payload": {"message": "x"}}])
+    path = "/sessions/texts/par/parameters"
+    wanted = [
+        (T0, {"arm": {"speed": 1, "tool": "saw"}, "old": 1}),
+        (T0 + 1, {"arm": {"speed": 2.5}, "big": big, "old": 1}),
+        (T0 + 2, {"arm": {"speed": 3}}),
+        (T0 + 3, {"arm": {"gains": [1, 2], "speed": 3}}),
+        (T0 + 999, {"arm": {"gains": [1, 2], "speed": 3}}),
+    ]
+    for t_ns, values in wanted:
+        answer = await api.get(path, params={"t": t_ns, "stream": "config"})
+        assert (answer.status_code, answer.json()["values"]) == (200, values)
+    assert answer.json()["records"] == 2  # from the one that replaced all before it
+    assert (await api.get(path)).json()["t_ns"] == str(T0 + 3)
+    early = (await api.get(path, params={"t": T0 - 1})).json()
+    assert (early["values"], early["t_ns"]) == ({}, None)
+    changed = (await api.get(f"{path}/diff", params={"from": T0, "to": T0 + 1})).json()
+    assert changed["added"] == {"big.table": big["table"]}
+    assert changed["removed"] == {"arm.tool": "saw"}
+    assert changed["changed"] == {"arm.speed": {"from": 1, "to": 2.5}}
+    assert [k["key"] for k in (await records(api, "par", stream="config"))[0]["metadata"]["keys"]] == [
+        "arm.speed", "arm.tool", "old",
+    ]  # fmt: skip
+
+
+async def test_parameters_of_two_sessions_are_compared(server: str, api: httpx.AsyncClient) -> None:
+    for session, speed in (("par-a", 1), ("par-b", 2)):
+        await sent(server, session, [{"data_type": "parameters", "payload": {"values": {"speed": speed, "same": 0}}}])
+    answer = await api.get("/sessions/texts/par-a/parameters/diff", params={"session_id2": "par-b"})
+    assert answer.json()["changed"] == {"speed": {"from": 1, "to": 2}}
+    assert answer.json()["after"]["session_id"] == "par-b"
+
+
+async def test_parameters_sent_at_one_time_count_in_the_order_of_their_numbers(
+    server: str, api: httpx.AsyncClient
+) -> None:
+    one = [{"data_type": "parameters", "t_ns": T0, "payload": {"values": {"n": i}}} for i in range(300)]
+    await sent(server, "par-one", one)
+    assert (await api.get("/sessions/texts/par-one/parameters")).json()["values"] == {"n": 299}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("nobody/s/parameters", 404), ("texts/par-bad/parameters?stream=zz", 404), ("texts/par-bad/parameters?stream=log", 400),
+     ("texts/par-bad/parameters", 400), ("texts/par-bad/parameters/diff", 400), ("texts/par-bad/parameters?t=x", 400)],
+)  # fmt: skip
+async def test_bad_asks_for_parameters_are_problems(
+    server: str, api: httpx.AsyncClient, path: str, status: int
+) -> None:
+    await sent(server, "par-bad", [{"data_type": "log", "payload": {"message": "x"}, "redelivery": True}])
+    answer = await api.get(f"/sessions/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

@@ -10,6 +10,7 @@ from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
+from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
@@ -19,6 +20,7 @@ from datamanager.playback.routes.stats import STATS_HANDLERS
 from datamanager.playback.routes.tensors import TENSOR_HANDLERS
 from datamanager.playback.routes.texts import TEXT_HANDLERS
 from datamanager.playback.routes.timing import RequestTiming
+from datamanager.playback.routes.videos import VIDEO_HANDLERS
 
 __all__ = ["RequestTiming", "playback_routers", "problem_handlers"]
 
@@ -37,9 +39,11 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *RECORD_HANDLERS,
                 *TENSOR_HANDLERS,
                 *SOUND_HANDLERS,
+                *VIDEO_HANDLERS,
                 *DOCUMENT_HANDLERS,
                 *LIVE_HANDLERS,
                 *TEXT_HANDLERS,
+                *PARAMETER_HANDLERS,
             ],
             dependencies=handed_in,
         ),
