@@ -5,6 +5,7 @@ Addresses and shapes are those of DESIGN section 8.
 
 import datetime as dt
 import importlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -26,6 +27,7 @@ __all__ = [
     "Samples",
     "Tier",
     "Time",
+    "array_of",
     "arrow_of",
     "call_body",
     "check",
@@ -198,6 +200,12 @@ def samples_of(answer: httpx.Response) -> Samples:
     for name, column in found["channels"].items():
         samples[name] = _values(column, dtypes.get(name, "float64"))
     return samples
+
+
+def array_of(answer: httpx.Response) -> npt.NDArray[Any]:
+    """A `.npy` file as an array."""
+    found: npt.NDArray[Any] = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    return found
 
 
 def arrow_of(answer: httpx.Response) -> "pa.Table":

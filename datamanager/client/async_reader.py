@@ -6,12 +6,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
+import numpy.typing as npt
 
 from datamanager.client.asks import (
     Ask,
     Samples,
     Tier,
     Time,
+    array_of,
     arrow_of,
     call_body,
     check,
@@ -165,6 +167,14 @@ class AsyncReader:
     async def content(self, record_id: str) -> bytes:
         """A record's exact bytes."""
         return await self.ask(Ask(f"/records/{record_id}/content", content_of))
+
+    async def document(self, record_id: str, path: str = "") -> Any:
+        """What a document holds (json, yaml, toml, msgpack, vuer_msg, log), or what a JSON Pointer in it leads to."""
+        return await self.ask(Ask(f"/records/{record_id}/json", json_of, {"path": path}))
+
+    async def array(self, record_id: str, path: str = "") -> npt.NDArray[Any]:
+        """One array of a `vuer_msg`, by the JSON Pointer of its map."""
+        return await self.ask(Ask(f"/records/{record_id}/array", array_of, {"path": path}))
 
     async def ask(self, ask: Ask[T]) -> T:
         """Sends one request and reads its answer."""

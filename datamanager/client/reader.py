@@ -6,12 +6,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
+import numpy.typing as npt
 
 from datamanager.client.asks import (
     Ask,
     Samples,
     Tier,
     Time,
+    array_of,
     arrow_of,
     call_body,
     check,
@@ -162,6 +164,14 @@ class Reader:
     def content(self, record_id: str) -> bytes:
         """A record's exact bytes."""
         return self.ask(Ask(f"/records/{record_id}/content", content_of))
+
+    def document(self, record_id: str, path: str = "") -> Any:
+        """What a document holds (json, yaml, toml, msgpack, vuer_msg, log), or what a JSON Pointer in it leads to."""
+        return self.ask(Ask(f"/records/{record_id}/json", json_of, {"path": path}))
+
+    def array(self, record_id: str, path: str = "") -> npt.NDArray[Any]:
+        """One array of a `vuer_msg`, by the JSON Pointer of its map."""
+        return self.ask(Ask(f"/records/{record_id}/array", array_of, {"path": path}))
 
     def ask(self, ask: Ask[T]) -> T:
         """Sends one request and reads its answer."""
