@@ -13,6 +13,7 @@ from datamanager.playback.derived import DerivedReader
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
+from datamanager.playback.members import MemberReader
 from datamanager.playback.moment import MomentReader
 from datamanager.playback.newest import NewestReader
 from datamanager.playback.page_cache import PageCache
@@ -65,6 +66,7 @@ class PlaybackParts:
     records: RecordQueries
     contents: Contents
     tensors: TensorReader
+    members: MemberReader
     items: RecordItems
     row_pages: RowPages
     parameter_reader: ParameterReader
@@ -132,6 +134,7 @@ def playback_parts(
         records=records,
         contents=contents,
         tensors=TensorReader(contents, page_limit=page_limit),
+        members=MemberReader(contents, clock, page_limit=page_limit),
         items=items,
         row_pages=RowPages(contents, page_limit=page_limit),
         parameter_reader=ParameterReader(sessions, ParameterQueries(mongo), contents),

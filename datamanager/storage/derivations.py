@@ -56,12 +56,19 @@ class Derivations:
                 return found
         return None
 
-    async def before(self, document: Document, wanted: Mapping[str, Any], limit: int = 1) -> list[Document]:
-        """The last records of a record's stream before it, by time, that are as `wanted`; the newest first."""
-        place = {name: document[name] for name in ("robot_id", "session_id", "stream")}
-        query = place | {"t_ns": {"$lt": document["t_ns"]}} | dict(wanted)
+    async def before(self, document: Document, wanted: Mapping[str, Any]) -> Document | None:
+        """The last record of a record's stream and producer before it that is as `wanted`; None for none."""
+        return await self._beside(document, wanted, "$lte", -1)
+
+    async def after(self, document: Document, wanted: Mapping[str, Any]) -> Document | None:
+        """The first record of a record's stream and producer after it that is as `wanted`; None for none."""
+        return await self._beside(document, wanted, "$gte", 1)
+
+    async def _beside(self, document: Document, wanted: Mapping[str, Any], side: str, order: int) -> Document | None:
+        place = {name: document[name] for name in ("robot_id", "session_id", "stream", "producer")}
+        query = place | {"t_ns": {side: document["t_ns"]}, "_id": {"$ne": document["_id"]}} | dict(wanted)
         with translated():
-            return await self._of(document).find(query, _LEFT_OUT, limit=limit).sort([("t_ns", -1)]).to_list()
+            return await self._of(document).find_one(query, _LEFT_OUT, sort=[("t_ns", order), ("_id", order)])
 
     async def done(self, document: Document, job: str, fields: Mapping[str, Any]) -> None:
         """Writes down what a job made."""
@@ -81,6 +88,10 @@ class Derivations:
                     "$unset": {"derived.busy_until_ns": ""},
                 },
             )
+
+    async def release(self, document: Document) -> None:
+        """Lets go of a record that one has taken."""
+        await self.progressed(document, {})
 
     async def claim(self, document: Document, lease_s: float) -> bool:
         """Takes a record for oneself for `lease_s`; False where somebody else has it."""

@@ -15,6 +15,7 @@ __all__ = [
     "redis_frame_key",
     "redis_latest_key",
     "redis_stats_key",
+    "video_thumbnail_id",
 ]
 
 _ID_BYTES = 18  # 144 bits: no collision in any fleet's life, 24 characters without padding
@@ -43,6 +44,11 @@ def original_key(
 def preview_key(robot_id: str, session_id: str, stream: str, t_ns: int, frame_id: str, extension: str) -> str:
     """The S3 key of a frame's preview."""
     return f"processed/{robot_id}/{session_id}/preview/{stream}/{t_ns:020d}_{frame_id}.{extension}"
+
+
+def video_thumbnail_id(record_id: str, number: int) -> str:
+    """The id in GridFS of one thumbnail of a video: they are numbered from 0 on, ascending in time."""
+    return f"{record_id}.{number}"
 
 
 def redis_latest_key(robot_id: str, session_id: str) -> str:

@@ -14,12 +14,23 @@ _MOST_CYCLE = 255
 
 @dataclass(frozen=True, slots=True)
 class Sps:
-    """What of it matters here; `codec` is the name that browsers know, such as `avc1.64001f` (RFC 6381)."""
+    """What of it matters here.
+
+    Attributes:
+        fps: None of streams that do not say it.
+        codec: the name that browsers know, such as `avc1.64001f` (RFC 6381).
+        chroma: 1 for 4:2:0, which all players know.
+        luma_bits: bits of a sample of brightness.
+        chroma_bits: bits of a sample of colour.
+    """
 
     width: int
     height: int
     fps: float | None
     codec: str
+    chroma: int = 1
+    luma_bits: int = 8
+    chroma_bits: int = 8
 
 
 def read_sps(nal: bytes) -> Sps:
@@ -31,10 +42,10 @@ def read_sps(nal: bytes) -> Sps:
     bits = Bits(without_emulation(nal[1:]))
     profile, constraints, level = bits.take(8), bits.take(8), bits.take(8)
     bits.golomb()
-    chroma = 1
-    planes_apart = 0
+    form = (1, 0, 8, 8)
     if profile in _HIGH_PROFILES:
-        chroma, planes_apart = _skip_high(bits)
+        form = _read_high(bits)
+    chroma, planes_apart, *depths = form
     bits.golomb()
     _skip_order(bits)
     bits.golomb()
@@ -49,21 +60,22 @@ def read_sps(nal: bytes) -> Sps:
         width, height = _crop(bits, width, height, 0 if planes_apart else chroma, frames_only)
     if width <= 0 or height <= 0:
         raise Refused("bad_payload", "the stream's parameters leave no picture")
-    return Sps(width, height, _rate(bits), f"avc1.{profile:02x}{constraints:02x}{level:02x}")
+    return Sps(width, height, _rate(bits), f"avc1.{profile:02x}{constraints:02x}{level:02x}", chroma, *depths)
 
 
-def _skip_high(bits: Bits) -> tuple[int, int]:
+def _read_high(bits: Bits) -> tuple[int, int, int, int]:
     chroma, planes_apart = bits.golomb(), 0
     if chroma == 3:
         planes_apart = bits.take(1)
-    bits.golomb()
-    bits.golomb()
+    luma_bits, chroma_bits = bits.golomb() + 8, bits.golomb() + 8
     bits.take(1)
     if bits.take(1):
         for number in range(12 if chroma == 3 else 8):
             if bits.take(1):
                 _skip_scaling(bits, 16 if number < 6 else 64)
-    return chroma, planes_apart
+    if chroma > 3 or luma_bits > 14 or chroma_bits > 14:
+        raise Refused("bad_payload", "a parameter set of the stream is broken")
+    return chroma, planes_apart, luma_bits, chroma_bits
 
 
 def _skip_scaling(bits: Bits, size: int) -> None:

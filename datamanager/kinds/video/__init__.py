@@ -26,9 +26,10 @@ _MIME_TYPES = {
 _ACCEPTED = "MP4, QuickTime, WebM, Matroska, AVI, fragments of MP4, and H.264 (annex B)"
 _SOUNDS = {"wav": "a WAV", "ogg": "an Ogg", "flac": "a FLAC", "mp3": "an MP3"}
 _HEAD_BYTES = 64
+_MOST_FPS = 1000
 
 
-def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:  # noqa: ARG001  # every kind is called alike
+def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
     """Checks a video by the structure of its file, and says what it is.
 
     Raises:
@@ -36,6 +37,8 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:  # noqa:
             broken or cut off, with the offset; `too_large` beyond the limits.
     """
     container, part = _read(source)
+    if part == "chunk":
+        _add_rate(container, hints)
     check_tracks(container.tracks, limits)
     if part != "media" and not container.of("video"):
         if container.of("audio"):
@@ -43,9 +46,26 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:  # noqa:
             raise Refused("kind_mismatch", detail)
         raise Refused("bad_payload", f"the {container.format} has no track of pictures")
     mime_type, ending = _MIME_TYPES[container.format]
-    metadata = describe(container) | {"part": part}
+    metadata = describe(container)
+    if part == "chunk" and not container.tracks[0].frames:
+        part = "init"  # parameters alone: what follows needs them
+    metadata["part"] = part
     wants = {"whole": (THUMBNAILS_JOB, HLS_JOB), "chunk": (HLS_JOB,), "media": (HLS_JOB,), "init": ()}[part]
     return Found(mime_type, f"video.{ending}", metadata, wants=wants)
+
+
+def _add_rate(container: Container, hints: Hints) -> None:
+    """A chunk of a stream often does not say how many pictures a second there are: its payload may."""
+    said = hints.payload.get("fps")
+    if said is None:
+        return
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        raise Refused("wrong_type", f"fps must be a number, not {type(said).__name__}")
+    if not 0 < said <= _MOST_FPS:
+        raise Refused("bad_payload", f"fps is {said}; it may be up to {_MOST_FPS}")
+    track = container.tracks[0]
+    track.fps = float(said)
+    track.duration_s = (track.frames or 0) / track.fps
 
 
 def _read(source: Source) -> tuple[Container, str]:

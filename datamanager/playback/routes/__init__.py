@@ -11,6 +11,7 @@ from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
 from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
+from datamanager.playback.routes.members import MEMBER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
@@ -38,6 +39,7 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *STATS_HANDLERS,
                 *RECORD_HANDLERS,
                 *TENSOR_HANDLERS,
+                *MEMBER_HANDLERS,
                 *SOUND_HANDLERS,
                 *VIDEO_HANDLERS,
                 *DOCUMENT_HANDLERS,

@@ -18,7 +18,7 @@ from datamanager.playback.signing import UrlSigner
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.record_queries import RecordQueries
 
-__all__ = ["RECORD_HANDLERS"]
+__all__ = ["RECORD_HANDLERS", "thumbnail_answer"]
 
 _BYTES = "application/octet-stream"
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -77,7 +77,7 @@ async def get_tier(
     if isinstance(found, TierElsewhere):
         return _elsewhere(found.url)
     if isinstance(found, TierBytes):
-        return _thumbnail(found, request.headers.get("if-none-match"))
+        return thumbnail_answer(found, request.headers.get("if-none-match"))
     body = {"status": "pending", "frame_id": frame_id, "tier": tier}
     headers = {"Retry-After": str(found.retry_after_s), "Cache-Control": "no-store"}
     return Response(body, status_code=HTTP_202_ACCEPTED, media_type="application/json", headers=headers)
@@ -117,7 +117,8 @@ def _elsewhere(url: str) -> Response[bytes]:
     return Response(b"", status_code=HTTP_307_TEMPORARY_REDIRECT, headers=headers)
 
 
-def _thumbnail(found: TierBytes, known: str | None) -> Response[bytes]:
+def thumbnail_answer(found: TierBytes, known: str | None) -> Response[bytes]:
+    """A small picture, or that the reader has it already, by the entity tags that it sent."""
     headers = {"ETag": found.etag, "Cache-Control": _IMMUTABLE, "X-Content-Type-Options": "nosniff"}
     names = {name.strip().removeprefix("W/") for name in (known or "").split(",")}
     if found.etag in names or "*" in names:

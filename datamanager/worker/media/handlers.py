@@ -1,20 +1,24 @@
 """Who does which job of sound and video."""
 
-from datamanager.clock import Clock
+from collections.abc import Awaitable, Callable
+
 from datamanager.config import WorkerConfig
-from datamanager.kinds.media.jobs import AUDIO_JOB
+from datamanager.kinds.media.jobs import AUDIO_JOB, HLS_JOB, THUMBNAILS_JOB
 from datamanager.storage.jobs import Job, JobQueue
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.worker.handlers import Handler, each
 from datamanager.worker.media.make import MediaStores
+from datamanager.worker.media.make_hls import MakeHls
 from datamanager.worker.media.make_sound import MakeSound
+from datamanager.worker.media.make_thumbnails import MakeThumbnails
 from datamanager.worker.media.sound import SoundLimits
+from datamanager.worker.media.transcode import TranscodeLimits
 
 __all__ = ["media_handlers"]
 
 
 def media_handlers(
-    config: WorkerConfig, queue: JobQueue, stores: MediaStores, thumbnails: Thumbnails, clock: Clock
+    config: WorkerConfig, queue: JobQueue, stores: MediaStores, thumbnails: Thumbnails
 ) -> dict[str, Handler]:
     """The handlers by the kind of their jobs.
 
@@ -23,10 +27,10 @@ def media_handlers(
         queue: takes what is to be gone on with later.
         stores: what all of them need.
         thumbnails: where small pictures go.
-        clock: tells the time.
     """
     # A job waits for a child that may be at work for others, each for as long as a job may take.
     timeout_s = 5 * config.job_timeout_s
+    limits = TranscodeLimits(config.media_max_duration_s, config.video_max_pixels)
     sounds = MakeSound(stores, SoundLimits(config.media_max_duration_s, config.audio_preview_s))
 
     async def abandon(job: Job, error: str) -> None:
@@ -34,4 +38,8 @@ def media_handlers(
         if document is not None:
             await stores.derivations.failed(document, job.kind, error)
 
-    return {AUDIO_JOB: each(sounds, timeout_s=timeout_s, abandon=abandon)}
+    lease_s = 2 * config.job_timeout_s
+    hls = MakeHls(stores, queue, limits, lease_s=lease_s)
+    small = MakeThumbnails(stores, thumbnails, limits, config.video_thumbnails)
+    jobs: dict[str, Callable[[Job], Awaitable[None]]] = {AUDIO_JOB: sounds, THUMBNAILS_JOB: small, HLS_JOB: hls}
+    return {name: each(job, timeout_s=timeout_s, abandon=abandon) for name, job in jobs.items()}
