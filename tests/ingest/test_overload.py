@@ -67,7 +67,6 @@ async def test_a_message_of_a_gigabyte_is_refused_while_it_comes(alone: str) -> 
         for _ in range(1024):
             yield bytes(MB)
             sent[0] += MB
-            await asyncio.sleep(0)  # a sender that listens too: while nothing holds it back, only this lets it read
 
     async with watched(alone) as memory:
         sent = [0]
