@@ -1,7 +1,7 @@
 """A record's bytes by range, without a child process: for what is passed on and not parsed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from datamanager.errors import NotFound, S3Unavailable
 from datamanager.storage.mongo import Document
@@ -45,7 +45,7 @@ class StoredBytes:
             raise S3Unavailable(f"S3 gave {len(data)} bytes of {self._key} where {size} were asked for")
         return data
 
-    async def pieces(self, offset: int, size: int, piece_bytes: int = _PIECE_BYTES) -> AsyncIterator[bytes]:
+    async def pieces(self, offset: int, size: int, piece_bytes: int = _PIECE_BYTES) -> AsyncGenerator[bytes, None]:
         """`size` bytes from `offset` on, in pieces, of which the next is fetched while one is used."""
         end = offset + size
         following = self._fetch(offset, end, piece_bytes)

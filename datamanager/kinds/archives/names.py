@@ -8,7 +8,7 @@ import re
 
 from datamanager.errors import Refused
 
-__all__ = ["NameBook", "decode_name", "leads_out"]
+__all__ = ["NameBook", "decode_name", "leads_out", "plain_name"]
 
 _MAX_CHARS = 4096  # PATH_MAX
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -38,7 +38,7 @@ class NameBook:
         plain = name
         if not _ODD.isdisjoint(name.upper().split("/")) or "\\" in name or "\0" in name or name[1:2] == ":":
             self._check(name, offset)
-            plain = _plain(name)
+            plain = plain_name(name)
         if len(name) > _MAX_CHARS:
             raise Refused("too_large", f"a member's name has {len(name)} characters", offset=offset)
         before = self._seen.get(plain)
@@ -89,7 +89,7 @@ def leads_out(name: str, target: str, *, is_hard: bool = False) -> bool:
         is_hard: whether it is a hard link.
     """
     path = target.replace("\\", "/")
-    depth = 0 if is_hard else len(_plain(name).split("/")) - 1
+    depth = 0 if is_hard else len(plain_name(name).split("/")) - 1
     if path.startswith("/") or _DRIVE.match(path) is not None:
         return True
     for part in path.split("/"):
@@ -107,5 +107,6 @@ def decode_name(raw: bytes, other: str) -> str:
         return raw.decode(other)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without what means nothing in it: `.`, and doubled, first or last slashes."""
     return "/".join(part for part in name.split("/") if part not in ("", "."))

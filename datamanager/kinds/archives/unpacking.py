@@ -11,7 +11,10 @@ import zstandard
 
 from datamanager.errors import Refused
 
-__all__ = ["PACKINGS", "Unpacker", "packing_of"]
+__all__ = ["FLOOR_BYTES", "PACKINGS", "RatioUnpacker", "Unpacker", "packing_of"]
+
+FLOOR_BYTES = 16 * 1024 * 1024
+"""What unpacks to less is harmless, whatever its ratio."""
 
 _OUT_BYTES = 256 * 1024
 _MEMORY_BYTES = 128 * 1024 * 1024  # xz -9 takes 65 MiB, zstd --long 128 MiB
@@ -218,3 +221,37 @@ class Unpacker:
             raise ValueError("something else follows its end")
         self._inner = _MAKERS[self._packing]()
         return data
+
+
+class RatioUnpacker:
+    """An `Unpacker` of streams that stops at what unpacks to too many times its size.
+
+    Args:
+        packing: one of `PACKINGS`.
+        max_ratio: how many times as much it may unpack to, from 16 MiB on.
+    """
+
+    def __init__(self, packing: str, max_ratio: int) -> None:
+        self._inner = Unpacker(packing, single=False)
+        self._max_ratio = max_ratio
+        self._out = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What further bytes unpack to.
+
+        Raises:
+            Refused: they cannot be unpacked; `unsafe_content` where they unpack to too much.
+        """
+        for piece in self._inner.feed(data):
+            self._out += len(piece)
+            if self._out > max(FLOOR_BYTES, self._inner.taken * self._max_ratio):
+                raise Refused("unsafe_content", f"it unpacks to more than {self._max_ratio} times its size")
+            yield piece
+
+    def finish(self) -> None:
+        """Says that no more comes.
+
+        Raises:
+            Refused: `bad_payload`: the stream has not ended.
+        """
+        self._inner.finish()

@@ -5,7 +5,7 @@ from typing import Any
 
 from datamanager.errors import Refused
 from datamanager.kinds.archives.member import Member, listed
-from datamanager.kinds.archives.names import NameBook, leads_out
+from datamanager.kinds.archives.names import NameBook, leads_out, plain_name
 from datamanager.kinds.archives.unpacking import packing_of
 from datamanager.kinds.file import sniff_mime_type
 from datamanager.kinds.kind import Found, Hints, KindLimits
@@ -14,10 +14,11 @@ from datamanager.kinds.tar.header import BLOCK, parse_header
 from datamanager.kinds.tar.tape import Budget, OutOfTime, PackedTape, PlainTape
 from datamanager.kinds.tar.walk import Walk
 
-__all__ = ["Scan", "examine", "read_members"]
+__all__ = ["PLAIN_MIME_TYPE", "Scan", "examine", "find_member", "read_members"]
 
+PLAIN_MIME_TYPE = "application/x-tar"
 _MIME_TYPES = {
-    None: "application/x-tar",
+    None: PLAIN_MIME_TYPE,
     "gz": "application/gzip",
     "bz2": "application/x-bzip2",
     "xz": "application/x-xz",
@@ -68,7 +69,7 @@ class Scan:
     packing: str | None
 
 
-def read_members(source: Source, limits: KindLimits, start: int, count: int, name: str | None = None) -> Scan:
+def read_members(source: Source, limits: KindLimits, start: int, count: int) -> Scan:
     """Members from a header on. A packed tar is read from its beginning, and as far as one look goes.
 
     Args:
@@ -76,7 +77,6 @@ def read_members(source: Source, limits: KindLimits, start: int, count: int, nam
         limits: how much it may hold.
         start: where the header stands.
         count: how many members at most.
-        name: of the member with which to end, where one is sought.
 
     Raises:
         Refused: it is no tar that can be read.
@@ -91,11 +91,34 @@ def read_members(source: Source, limits: KindLimits, start: int, count: int, nam
                 following = walk.resume
                 break
             members.append(member)
-            if member.name == name:
-                break
     except OutOfTime:
         following = walk.resume
     return Scan(members, following, packing)
+
+
+def find_member(source: Source, limits: KindLimits, start: int, plain: str) -> tuple[Member | None, int | None]:
+    """Looks for a member of a tar that is not packed, from a header on.
+
+    Args:
+        source: the content.
+        limits: how much it may hold.
+        start: where the header stands.
+        plain: the name, as `plain_name` makes it.
+
+    Returns:
+        The member, and where to go on looking: None where there is no more.
+
+    Raises:
+        Refused: it is no tar that can be read.
+    """
+    walk = Walk(_tape(source, None, limits, start))
+    try:
+        for member in walk:
+            if member.name == plain or plain_name(member.name) == plain:
+                return member, None
+    except OutOfTime:
+        return None, walk.resume
+    return None, None
 
 
 def _tape(source: Source, packing: str | None, limits: KindLimits, start: int) -> PackedTape | PlainTape:

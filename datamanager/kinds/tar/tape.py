@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import Protocol, cast
 
 from datamanager.errors import RefusalCode, Refused
-from datamanager.kinds.archives.unpacking import Unpacker
+from datamanager.kinds.archives.unpacking import RatioUnpacker
 from datamanager.kinds.source import Source
 
 __all__ = ["Budget", "OutOfTime", "PackedTape", "PlainTape", "Tape"]
 
 _LEAST_WINDOW, _MOST_WINDOW = 4096, 1024 * 1024
 _PIECE_BYTES = 64 * 1024
-_FLOOR_BYTES = 16 * 1024 * 1024  # what unpacks to less is harmless, whatever its ratio
 
 
 class OutOfTime(Exception):
@@ -107,12 +106,10 @@ class PackedTape:
 
     def __init__(self, source: Source, packing: str, max_ratio: int, budget: Budget) -> None:
         self._source = source
-        self._max_ratio = max_ratio
         self._budget = budget
-        self._unpacker = Unpacker(packing, single=False)
+        self._unpacker = RatioUnpacker(packing, max_ratio)
         self._pieces = self._unpacked()
         self._buffer = memoryview(b"")
-        self._out = 0
         self.at = 0
 
     def read(self, size: int) -> bytes:
@@ -154,16 +151,10 @@ class PackedTape:
         offset = 0
         try:
             for offset in range(0, self._source.size, _PIECE_BYTES):
-                yield from self._bounded(self._source.read(offset, _PIECE_BYTES))
+                for piece in self._unpacker.feed(self._source.read(offset, _PIECE_BYTES)):
+                    self._budget.check()
+                    yield piece
             offset = self._source.size
             self._unpacker.finish()
         except Refused as exc:
             raise Refused(cast(RefusalCode, exc.code), exc.detail, offset=offset) from exc
-
-    def _bounded(self, data: bytes) -> Iterator[bytes]:
-        for piece in self._unpacker.feed(data):
-            self._budget.check()
-            self._out += len(piece)
-            if self._out > max(_FLOOR_BYTES, self._unpacker.taken * self._max_ratio):
-                raise Refused("unsafe_content", f"it unpacks to more than {self._max_ratio} times its size")
-            yield piece

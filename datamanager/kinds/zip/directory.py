@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datamanager.errors import Refused
 from datamanager.kinds.archives.member import Member, MemberType
 from datamanager.kinds.archives.names import NameBook, decode_name
+from datamanager.kinds.archives.unpacking import FLOOR_BYTES
 from datamanager.kinds.file import sniff_mime_type
 from datamanager.kinds.kind import KindLimits
 from datamanager.kinds.source import Source
@@ -29,7 +30,6 @@ _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _ENCRYPTED, _STRONG, _UTF8, _MASKED = 1, 1 << 6, 1 << 11, 1 << 13
 _UNIXES = (3, 19)  # the latter is macOS
 _TYPES = frozenset({0, 0o120000, 0o040000, 0o100000})
-_FLOOR_BYTES = 16 * 1024 * 1024  # what unpacks to less is harmless, whatever its ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def _check_bounds(members: Sequence[Member], start: int, limits: KindLimits) -> 
         at, before = member.offset + _LOCAL_BYTES + member.packed, member.name[:100]
         if at > start:
             raise Refused("bad_payload", f"the member {before!r} reaches into the directory", offset=member.offset)
-        if member.size > _FLOOR_BYTES:
+        if member.size > FLOOR_BYTES:
             _check_ratio(f"the member {before!r}", member.size, member.packed, limits, member.offset)
     unpacked, packed = sum(member.size for member in members), sum(member.packed for member in members)
     _check_ratio("all of it", unpacked, packed, limits, start)
@@ -251,6 +251,6 @@ def _check_bounds(members: Sequence[Member], start: int, limits: KindLimits) -> 
 
 
 def _check_ratio(what: str, unpacked: int, packed: int, limits: KindLimits, at: int) -> None:
-    if unpacked > _FLOOR_BYTES and unpacked > packed * limits.max_ratio:
+    if unpacked > FLOOR_BYTES and unpacked > packed * limits.max_ratio:
         detail = f"{what} is to unpack from {packed} bytes to {unpacked}: more than {limits.max_ratio} times as many"
         raise Refused("unsafe_content", detail, offset=at)

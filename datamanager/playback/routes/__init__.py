@@ -10,8 +10,8 @@ from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
-from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.members import MEMBER_HANDLERS
+from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS

@@ -19,12 +19,14 @@ __all__ = ["bytes_answer", "path_after"]
 _BYTES = "application/octet-stream"
 
 
-def bytes_answer(
+async def bytes_answer(
     request: Request[Any, Any, Any],
     name: str,
     etag: str,
     size: int,
     pieces: Callable[[int, int], AsyncIterator[bytes]],
+    *,
+    by_range: bool = True,
 ) -> Response[Any]:
     """Bytes to be saved under a name, which no browser runs.
 
@@ -34,21 +36,44 @@ def bytes_answer(
         etag: names these bytes and no others.
         size: how many there are.
         pieces: gives the bytes [start, end).
+        by_range: whether it gives others than all of them.
+
+    Raises:
+        DatamanagerError: what getting the first of them raises. What comes later breaks the connection off, short of
+            the length that the headers say.
     """
     headers = attachment_headers(name)
-    headers |= {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
+    headers |= {
+        "Accept-Ranges": "bytes" if by_range else "none",
+        "ETag": etag,
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
     if request.headers.get("if-none-match") == etag:
         return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
-    asked = parse_byte_range(request.headers.get("range"), size)
+    asked = parse_byte_range(request.headers.get("range"), size) if by_range else None
     if asked is None or request.headers.get("if-range", etag) != etag:
         headers["Content-Length"] = str(size)
-        return Stream(pieces(0, size), media_type=_BYTES, headers=headers, status_code=HTTP_200_OK)
+        return Stream(await _begun(pieces(0, size)), media_type=_BYTES, headers=headers, status_code=HTTP_200_OK)
     start, end = asked
     if start >= size:
         problem = problem_of_status(416, f"the range begins at byte {start}, and there are {size}")
         return problem_response(problem, {"Content-Range": f"bytes */{size}"})
     headers |= {"Content-Length": str(end - start), "Content-Range": f"bytes {start}-{end - 1}/{size}"}
-    return Stream(pieces(start, end), media_type=_BYTES, headers=headers, status_code=HTTP_206_PARTIAL_CONTENT)
+    return Stream(
+        await _begun(pieces(start, end)), media_type=_BYTES, headers=headers, status_code=HTTP_206_PARTIAL_CONTENT
+    )
+
+
+async def _begun(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, of which the first is there already: while nothing is sent, what goes wrong can be said."""
+    first = await anext(pieces, b"")
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return all_of_them()
 
 
 def path_after(request: Request[Any, Any, Any], part: str) -> str:

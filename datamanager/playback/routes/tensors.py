@@ -49,7 +49,7 @@ async def get_tensor(
     found = await tensors.open(record_id, wanted, format_)
     etag = f'"{found.checksum[:32]}.{hashlib.sha256(f"{format_}:{wanted}".encode()).hexdigest()[:16]}"'
     ending = "npy" if format_ == "npy" else "bin"
-    return bytes_answer(request, f"{wanted}.{ending}", etag, found.size, found.pieces)
+    return await bytes_answer(request, f"{wanted}.{ending}", etag, found.size, found.pieces)
 
 
 TENSOR_HANDLERS = [list_tensors, get_tensor]
