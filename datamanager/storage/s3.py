@@ -51,8 +51,12 @@ class S3:
 
     async def read(self, key: str, offset: int, size: int) -> bytes:
         """The bytes of an object from `offset` on: `size` of them, of which there have to be so many."""
+        return bytes(await self.view(key, offset, size))
+
+    async def view(self, key: str, offset: int, size: int) -> memoryview:
+        """The same, not copied: for who only looks at them."""
         try:
-            return bytes(await obstore.get_range_async(self._store, key, start=offset, length=size))
+            return memoryview(await obstore.get_range_async(self._store, key, start=offset, length=size))
         except (NotFoundError, FileNotFoundError) as exc:
             raise NotFound(f"there is no object {key}") from exc
         except BaseError as exc:

@@ -50,6 +50,7 @@ def test_the_client_imports_no_library_that_only_the_server_has() -> None:
         "datamanager.errors",
         "datamanager.kinds",
         "datamanager.kinds.names",
+        "datamanager.kinds.recognise",
         "datamanager.kinds.vuer_tags",
     }
 
