@@ -10,6 +10,7 @@ __all__ = ["Sps", "read_sps"]
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _EXTENDED_ASPECT = 255
 _MOST_CYCLE = 255
+_MOST_SIDE = 16_888  # what the largest level allows (table A-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ def read_sps(nal: bytes) -> Sps:
     width, height = across * 16, down * 16 * (2 - frames_only)
     if bits.take(1):
         width, height = _crop(bits, width, height, 0 if planes_apart else chroma, frames_only)
-    if width <= 0 or height <= 0:
-        raise Refused("bad_payload", "the stream's parameters leave no picture")
+    if not (0 < width <= _MOST_SIDE and 0 < height <= _MOST_SIDE):
+        raise Refused("bad_payload", f"the stream's parameters make pictures of {width} x {height} pixels")
     return Sps(width, height, _rate(bits), f"avc1.{profile:02x}{constraints:02x}{level:02x}", chroma, *depths)
 
 

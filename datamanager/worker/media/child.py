@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from datamanager.kinds.source import Source
+from datamanager.worker.media.opening import refusing
 from datamanager.worker.media.transcode import Segment, TranscodeLimits, Transcoder
 
 __all__ = ["Slice", "SliceRequest", "transcode_slice"]
@@ -87,17 +88,11 @@ def transcode_slice(source: Source, request: SliceRequest) -> Slice:
     Raises:
         Refused: `bad_payload`, `too_large`: it cannot be opened or decoded.
     """
-    work = _take_up(source, request)
     found = Slice(at=request.start)
-    until_s, size = time.monotonic() + request.budget_s, 0
     try:
-        for segment in work.segments:
-            found.segments.append(segment)
-            size += len(segment.data)
-            if time.monotonic() > until_s or size > request.most_bytes:
-                break
-        else:
-            found.finished = True
+        with refusing():
+            work = _take_up(source, request)
+            found.finished = _make(work, request, found)
     except BaseException:
         _let_go()
         raise
@@ -107,6 +102,17 @@ def transcode_slice(source: Source, request: SliceRequest) -> Slice:
     if found.finished:
         _let_go()
     return found
+
+
+def _make(work: _Open, request: SliceRequest, found: Slice) -> bool:
+    """Makes segments for as long as the time allows; whether these were the last."""
+    until_s, size = time.monotonic() + request.budget_s, 0
+    for segment in work.segments:
+        found.segments.append(segment)
+        size += len(segment.data)
+        if time.monotonic() > until_s or size > request.most_bytes:
+            return False
+    return True
 
 
 def _take_up(source: Source, request: SliceRequest) -> _Open:

@@ -14,7 +14,7 @@ from PIL import Image
 from datamanager.errors import Refused
 from datamanager.kinds.source import Source
 from datamanager.worker.encoding import encode_picture
-from datamanager.worker.media.opening import decoded, opened
+from datamanager.worker.media.opening import codec_of, decoded, opened, refusing
 from datamanager.worker.media.transcode import TranscodeLimits
 from datamanager.worker.tier import BOXES, fit
 
@@ -38,13 +38,12 @@ def keyframe_pictures(source: Source, form: str, most: int, limits: TranscodeLim
     Raises:
         Refused: `bad_payload`, `too_large`: no picture of it can be decoded.
     """
-    with opened(source, form) as container:
+    with refusing(), opened(source, form) as container:
         stream: Any = container.streams.best("video")
         if stream is None:
             raise Refused("bad_payload", "no track of pictures is found in it")
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        stream.codec_context.skip_frame = "NONKEY"
+        codec = codec_of(stream)
+        codec.options, codec.skip_frame = {"max_pixels": str(limits.max_pixels)}, "NONKEY"
         found: dict[float, SmallPicture] = {}
         reformatter = VideoReformatter()
         zero_s: float | None = None

@@ -9,6 +9,7 @@ from datamanager.kinds.media.window import Window
 from datamanager.kinds.source import Source
 from datamanager.worker.media.avc import Picture, find_form, has_reordering, pictures_of, read_nals
 from datamanager.worker.media.fmp4 import TICKS_PER_S, Piece, Run, init_segment, media_segment
+from datamanager.worker.media.opening import refusing
 from datamanager.worker.media.transcode import Segment
 
 __all__ = ["MOST_CHUNK_BYTES", "Chunk", "FragmentTimes", "fragment_times", "remux"]
@@ -56,6 +57,11 @@ def remux(source: Source, parameters: Source | None, base: int, ticks: int) -> C
     Raises:
         Refused: `bad_payload`: there are no parameter sets, or no pictures.
     """
+    with refusing():
+        return _remux(source, parameters, base, ticks)
+
+
+def _remux(source: Source, parameters: Source | None, base: int, ticks: int) -> Chunk | None:
     units = read_nals(source.read(0, MOST_CHUNK_BYTES))
     form = find_form(units)
     if form is None and parameters is not None:

@@ -14,7 +14,7 @@ from datamanager.errors import Refused
 from datamanager.kinds.audio.pcm import wav_header
 from datamanager.kinds.joined import JoinedSource
 from datamanager.kinds.source import BytesSource, Source
-from datamanager.worker.media.opening import decoded, opened
+from datamanager.worker.media.opening import codec_of, decoded, opened, refusing
 from datamanager.worker.media.waveform import PeakMeter
 
 __all__ = ["SoundLimits", "SoundProducts", "samples_of", "sound_products"]
@@ -64,11 +64,11 @@ def sound_products(source: Source, form: str, raw: tuple[str, int, int] | None, 
     """
     if raw is not None:
         source = JoinedSource([BytesSource(wav_header(*raw)), source])
-    with opened(source, form) as container:
+    with refusing(), opened(source, form) as container:
         if not container.streams.audio:
             raise Refused("bad_payload", "no track of sound is found in it")
         stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1
+        codec_of(stream)
         frames = (frame for frame in decoded(container, [stream]) if isinstance(frame, AudioFrame))
         return _make(frames, limits)
 

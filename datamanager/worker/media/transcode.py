@@ -28,7 +28,7 @@ from datamanager.worker.media.fmp4 import (
     init_segment,
     media_segment,
 )
-from datamanager.worker.media.opening import decoded, opened
+from datamanager.worker.media.opening import codec_of, decoded, opened
 from datamanager.worker.media.soundtrack import Soundtrack
 from datamanager.worker.tier import BOXES, fit
 
@@ -103,9 +103,9 @@ class Transcoder:
         if self._video is None:
             self.close()
             raise Refused("bad_payload", "no track of pictures is found in it")
-        self._audio: Any = self._container.streams.best("audio")
-        self._video.codec_context.thread_count = 1
-        self._video.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        audio: Any = self._container.streams.best("audio")
+        self._audio = audio if audio is not None and audio.codec_context is not None else None
+        codec_of(self._video).options = {"max_pixels": str(limits.max_pixels)}
         self._zero_s: float | None = None
         self._encoder: Any = None
         self._reformatter = VideoReformatter()
