@@ -18,7 +18,7 @@ DIRECT := import tomllib; toml = tomllib.load(open("pyproject.toml", "rb")); \
 	extras = toml["project"]["optional-dependencies"]; \
 	print(*toml["project"]["dependencies"], *extras["server"], *extras["push"], *extras["local"], *toml["dependency-groups"]["dev"], sep="\n")
 
-.PHONY: help install test lint types imports unit soak bench demo docs format requirements clean
+.PHONY: help install test lint types imports unit soak fuzz bench demo docs format requirements clean
 
 help:  ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,14 +56,17 @@ unit: install
 soak: install  ## the tests that take minutes: kills under load, memory, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200
 
+fuzz: install  ## changed golden files against every parser, SECONDS=20 for each
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),20)
+
 bench: install  ## every benchmark, quickly, and what was reached
 	$(BIN)/python -m benchmarks
 
 demo: install  ## servers and three robots for a minute, then what they left, over the API
 	$(BIN)/python -m datamanager.simulator.demo
 
-docs: install  ## writes the README's table of settings anew
-	$(BIN)/python docs/settings_table.py
+docs: install  ## writes the README's tables of kinds and settings anew
+	$(BIN)/python docs/readme_tables.py
 
 format: install  ## puts the code in the project's form
 	$(BIN)/ruff check --fix-only .

@@ -61,14 +61,15 @@ def from_vuer(value: Any) -> Any:
         value: bytes of a whole message, or a value.
 
     Raises:
-        Refused: `bad_payload`: a tagged map is not what its tag says; `malformed`: the bytes are no MessagePack.
+        Refused: `bad_payload`: a tagged map is not what its tag says; `malformed`, `too_deep`: the
+            bytes cannot be read.
     """
-    if isinstance(value, bytes):
-        try:
-            value = msgspec.msgpack.decode(value)
-        except (msgspec.MsgspecError, ValueError) as exc:
-            raise Refused("malformed", f"no MessagePack: {exc}") from exc
-    return _decoded(value)
+    try:
+        return _decoded(msgspec.msgpack.decode(value) if isinstance(value, bytes) else value)
+    except RecursionError as exc:
+        raise Refused("too_deep", "the message nests deeper than can be read") from exc
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise Refused("malformed", f"no MessagePack: {exc}") from exc
 
 
 def vuer_image(file: bytes) -> dict[str, Any]:

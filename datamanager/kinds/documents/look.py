@@ -110,7 +110,9 @@ def _pack_plain(data: bytes, tokens: list[str], tagged: dict[int, TaggedMap], ar
 def _plain_tensor(data: bytes, tensor: Tensor, answer: Answer, path: str, top: str, arrays_at: str) -> dict[str, Any]:
     """A tagged map as JSON: what it is, and its numbers when they are few; always where to have them as bytes."""
     metadata = tensor.metadata
-    found = {"$dtype": metadata.pop("tag"), **metadata, "array": arrays_at + quote(path, safe="/")}
+    is_npy = tensor.dtype not in (None, "bfloat16")
+    address = arrays_at + quote(path, safe="/") + ("" if is_npy else "&format=raw")
+    found = {"$dtype": metadata.pop("tag"), **metadata, "array": address}
     answer.count(len(found["array"]), 8)
     if tensor.dtype is None:
         return found

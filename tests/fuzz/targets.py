@@ -1,0 +1,86 @@
+"""What is fuzzed: functions of bytes that may refuse them, and may do nothing else.
+
+A kind's `examine` is a target by itself, begun from the kind's golden files. To add another parser, add a line to `OTHERS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from datamanager.client import from_vuer
+from datamanager.errors import DatamanagerError
+from datamanager.kinds.documents.look import JSON_KINDS, read_json
+from datamanager.kinds.kind import Hints, KindLimits
+from datamanager.kinds.safetensors.header import read_header
+from datamanager.kinds.safetensors.npy import npy_header
+from datamanager.kinds.source import BytesSource
+from datamanager.kinds.table import KIND_TABLE, examine_content
+from datamanager.kinds.tar import read_members as read_tar
+from datamanager.kinds.zip import read_members as read_zip
+from datamanager.kinds.zip.content import MemberUnpacker, local_bytes, packed_start
+
+__all__ = ["TARGETS", "Target", "seeds_of"]
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+_LIMITS = KindLimits(max_pixels=4_000_000, max_points=200_000)
+_MAX_SEED_BYTES = 256 * 1024  # mutating more finds nothing that mutating less does not
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function to fuzz.
+
+    Attributes:
+        run: takes bytes; may raise a `DatamanagerError`, and must raise nothing else.
+        kinds: whose golden files it begins from.
+    """
+
+    run: Callable[[bytes], object]
+    kinds: tuple[str, ...]
+
+
+def seeds_of(target: Target) -> list[bytes]:
+    """The golden files of a target, the smallest first; nothing else where there are none."""
+    files = [
+        path for kind in target.kinds for path in sorted((GOLDEN / kind).glob("*")) if path.name != "expected.json"
+    ]
+    found = [path.read_bytes() for path in files if path.stat().st_size <= _MAX_SEED_BYTES]
+    return sorted(found, key=len) or [b"{}"]
+
+
+def _examine(kind: str, data: bytes) -> None:
+    examine_content(kind, BytesSource(data), Hints(), _LIMITS)
+
+
+def _read_back(kind: str, data: bytes) -> None:
+    """What was taken in can be read; only its size may keep it from that."""
+    _examine(kind, data)
+    read_json(BytesSource(data), kind, "", "/array?path=", _LIMITS.max_depth)
+
+
+def _unpack_zip(data: bytes) -> Iterator[int]:
+    """Unpacks every member as reading back does."""
+    members, start = read_zip(BytesSource(data), _LIMITS)
+    for member in members:
+        header = data[member.offset : member.offset + local_bytes(data[member.offset : member.offset + 30])]
+        begin = packed_start(member, header, start)
+        unpacker = MemberUnpacker(member)
+        yield sum(len(piece) for piece in unpacker.feed(data[begin : begin + member.packed]))
+        unpacker.finish()
+
+
+KINDS: Mapping[str, Target] = {
+    kind: Target(partial(_examine, kind), (kind,)) for kind in KIND_TABLE if kind != "time_series"
+}
+OTHERS: Mapping[str, Target] = {
+    **{f"{kind} as JSON": Target(partial(_read_back, kind), (kind,)) for kind in JSON_KINDS},
+    "members of a zip": Target(lambda data: [*_unpack_zip(data)], ("zip",)),
+    "members of a tar": Target(lambda data: read_tar(BytesSource(data), _LIMITS, 0, 1000), ("tar",)),
+    "a tensor as .npy": Target(
+        lambda data: [npy_header(t) for t in read_header(BytesSource(data), 10_000).tensors], ("safetensors",)
+    ),
+    "vuer_msg in the client": Target(from_vuer, ("vuer_msg",)),
+}
+TARGETS: Mapping[str, Target] = {**KINDS, **OTHERS}
+ALLOWED = DatamanagerError
