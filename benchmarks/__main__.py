@@ -35,7 +35,8 @@ def main() -> int:
 
 
 def _full(name: str) -> tuple[str, ...]:
-    return ("--seconds", "10", "--rounds", "5", *(("--day",) if name == "range_query" else ()))
+    more = {"range_query": ("--day",), "tensor_read": ("--gib", "5")}
+    return ("--seconds", "10", "--rounds", "5", *more.get(name, ()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,16 @@ from benchmarks.result import number
 
 __all__ = ["ALL", "report"]
 
-ALL = ("telemetry_ingest", "frame_ingest", "range_query", "live_latency", "frame_urls", "frame_tiers", "rpc_round_trip")
+ALL = (
+    "telemetry_ingest",
+    "frame_ingest",
+    "range_query",
+    "live_latency",
+    "frame_urls",
+    "frame_tiers",
+    "rpc_round_trip",
+    "tensor_read",
+)
 """Every benchmark, in the order in which they are run and shown."""
 
 _KEPT = Path(".benchmarks")
