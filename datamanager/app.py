@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import uvicorn
 from litestar import Litestar
@@ -25,6 +26,7 @@ from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.rpc.switchboard import Switchboard
+from datamanager.ingest.series import SeriesFeeder
 from datamanager.ingest.service import Ingest
 from datamanager.ingest.uploads.parts import upload_parts
 from datamanager.ingest.uploads.routes import upload_router
@@ -50,6 +52,7 @@ from datamanager.storage.mongo import open_mongo
 from datamanager.storage.records import RecordWrites
 from datamanager.storage.redis import open_redis
 from datamanager.storage.s3 import open_s3
+from datamanager.storage.series import SeriesStore
 from datamanager.storage.sessions import Sessions, Streams
 from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.tier_requests import TierRequests
@@ -165,6 +168,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         letters=letters,
         streams=streams,
     )
+    feeder = SeriesFeeder(ingest, SeriesStore(mongo, clock, uuid4().hex), s3, examiner, clock)
     owners = Owners(redis)
     switchboard = Switchboard(redis, clock)
     parts = playback_parts(
@@ -185,6 +189,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     app.register(upload_router(uploads))
     for work in (
         ingest.run(),
+        feeder.run(),
         uploads.upload_finisher.run(),
         owners.run(),
         switchboard.run(),

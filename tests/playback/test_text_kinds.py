@@ -1,11 +1,12 @@
 """Markdown, tables, parameters and logs, from a robot to a reader."""
 
+import asyncio
 import hashlib
 from typing import Any
 
 import httpx
 import pytest
-from support.raw_robot import T0, RawRobot
+from support.raw_robot import T0, RawRobot, read_range
 
 NOTE = "# Grüße\n\n<script>alert(1)</script> [x](javascript:alert(1)) *fine*\n"
 
@@ -173,3 +174,64 @@ async def test_bad_asks_for_parameters_are_problems(
     await sent(server, "par-bad", [{"data_type": "log", "payload": {"message": "x"}, "redelivery": True}])
     answer = await api.get(f"/sessions/{path}")
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+async def series_of(api: httpx.AsyncClient, session: str, stream: str = "csv") -> dict[str, Any]:
+    """What is told of the stream of a table's rows, once all of them are in it."""
+    [listed] = await records(api, session, stream=stream)
+    async with asyncio.timeout(40):
+        while True:
+            record = (await api.get(f"/records/{listed['record_id']}")).json()
+            if "series" in record["metadata"]:
+                return dict(record["metadata"]["series"])
+            await asyncio.sleep(0.05)  # the record has to be asked
+
+
+def timed_table(rows: int) -> bytes:
+    lines = [
+        b"%d.%03d,%d,%s,abc\n" % (1_700_000_000 + i // 100, i % 100 * 10, i, b"" if i % 7 == 0 else b"1.5")
+        for i in range(rows)
+    ]
+    return b"t,n,x,name\n" + b"".join(lines)
+
+
+async def test_rows_with_a_time_column_become_a_stream(server: str, api: httpx.AsyncClient) -> None:
+    message = {"data_type": "csv", "payload": {"data": timed_table(60_000), "time_column": "t"}}
+    await sent(server, "series", [message])
+    told = await series_of(api, "series")
+    assert told == {"stream": "csv/rows", "state": "done", "rows": 60_000, "skipped": 0, "refused": 0}
+    rows = await read_range(server, "series", "csv/rows", robot="texts")
+    assert [row["n"] for row in rows] == list(range(60_000))
+    assert [rows[7].get("x"), rows[8]["x"], rows[8]["name"]] == [None, 1.5, "abc"]
+    assert int(rows[101]["t_ns"]) == 1_700_000_001_010_000_000
+    await sent(server, "series", [message | {"redelivery": True}])  # again, and nothing is doubled
+    await asyncio.sleep(1.2)  # whoever looks for tables has looked again
+    assert len(await read_range(server, "series", "csv/rows", robot="texts")) == 60_000
+    streams = (await api.get("/sessions/texts/series/streams")).json()["items"]
+    assert {s["stream"]: s["kind"] for s in streams} == {"csv": "csv", "csv/rows": "time_series"}
+
+
+async def test_a_session_that_has_ended_is_ended_again_when_the_rows_are_in_it(
+    server: str, api: httpx.AsyncClient
+) -> None:
+    async with RawRobot(server, "series-end", robot="texts") as robot:
+        await robot.hello()
+        payload = {"data": timed_table(20_000), "time_column": "t", "time_unit": "s"}
+        await robot.put({"data_type": "csv", "seq": 0, "t_ns": T0, "payload": payload})
+        await robot.put({"type": "bye"})
+        assert await robot.closed() == 1000
+    assert (await series_of(api, "series-end"))["rows"] == 20_000
+    session = (await api.get("/sessions/texts/series-end")).json()
+    assert session["status"] == "ended"
+
+
+async def test_rows_that_cannot_be_samples_are_told_of(server: str, api: httpx.AsyncClient) -> None:
+    deep = "/".join("abcdefgh")  # a stream can't have a ninth part
+    await sent(
+        server,
+        "series-bad",
+        [{"data_type": "csv", "stream": deep, "payload": {"data": timed_table(10), "time_column": "t"}}],
+    )
+    told = await series_of(api, "series-bad", deep)
+    assert (told["state"], told["refused"]) == ("failed", 1)
+    assert "8 parts" in told["error"]

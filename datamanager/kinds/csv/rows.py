@@ -4,12 +4,12 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 
 from datamanager.errors import Refused
 from datamanager.kinds.csv.dialect import Dialect
 from datamanager.kinds.csv.encoding import Encoding, width_of
-from datamanager.kinds.source import Source, open_source
+from datamanager.kinds.source import Source
 
 __all__ = ["MAX_COLUMNS", "MAX_FIELD_CHARS", "Layout", "RowReader", "column_names"]
 
@@ -17,6 +17,7 @@ MAX_COLUMNS = 16_384
 MAX_FIELD_CHARS = 1 << 20
 _MAX_LINE_CHARS = 4 << 20
 _MAX_NAME = 200
+_PIECE_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ class RowReader:
 
     def __init__(self, source: Source, layout: Layout, at: int) -> None:
         csv.field_size_limit(MAX_FIELD_CHARS)
-        file = open_source(source, 1 << 20)
-        file.seek(at)
         self.at = at
         self._encoding = layout.encoding
-        self._text = io.TextIOWrapper(file, layout.encoding.name, layout.encoding.errors, newline="")
+        self._text = io.TextIOWrapper(
+            cast("BinaryIO", _Pieces(source, at)), layout.encoding.name, layout.encoding.errors, newline=""
+        )
         self._rows = layout.dialect.reader(self._lines())
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -94,6 +95,24 @@ class RowReader:
                 raise Refused("too_large", f"a line has more than {_MAX_LINE_CHARS} characters", offset=self.at)
             self.at += len(line) if encoding.unit == 1 and line.isascii() else width_of(line, encoding)
             yield line
+
+
+class _Pieces(io.BufferedIOBase):
+    """Content from a byte on, in pieces worth a request each, whatever size is asked for: a wrapper asks for 8 kB."""
+
+    def __init__(self, source: Source, at: int) -> None:
+        self._source = source
+        self._at = at
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read1(self, size: int = -1) -> bytes:  # noqa: ARG002  # see above
+        """The next piece; empty at the end."""
+        piece = self._source.read(self._at, _PIECE_BYTES)
+        self._at += len(piece)
+        return piece
 
 
 def column_names(first: list[str] | None, width: int) -> list[str]:
