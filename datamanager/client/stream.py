@@ -21,7 +21,7 @@ from datamanager.kinds.names import check_stream, kind_of
 __all__ = ["Stream"]
 
 _NO_VALUE: Any = object()
-_VALUE_KINDS = ("json", "msgpack", "vuer_msg")
+_VALUE_KINDS = ("json", "msgpack", "parameters", "vuer_msg")
 
 
 class Stream:
@@ -130,8 +130,8 @@ class Stream:
             t: when.
             data: bytes, text, or a `Path` to read.
             kind: one of the kinds; `file` takes anything.
-            value: instead of `data`, for `json`, `msgpack` and `vuer_msg`: what the document holds. In a `vuer_msg` numpy
-                arrays are arrays, at any depth.
+            value: instead of `data`, for `json`, `msgpack` and `vuer_msg`: what the document holds, for `parameters`: its
+                values. In a `vuer_msg` numpy arrays are arrays, at any depth.
             name: of the file; a `Path` brings its own.
             mime_type: what it is; the server looks for itself when None.
             metadata: merged into the stream's.
@@ -189,4 +189,6 @@ class Stream:
 def _value_payload(kind: str, value: Any) -> dict[str, Any]:
     if kind not in _VALUE_KINDS:
         raise Refused("wrong_type", f"the kind {kind} has no value, only data; {', '.join(_VALUE_KINDS)} have")
+    if kind == "parameters":
+        return {"values": value}
     return {"value": to_vuer(value) if kind == "vuer_msg" else value}

@@ -38,3 +38,10 @@ def test_what_the_readme_sends_is_what_the_readme_reads(
     assert space["samples"]["max(position.x)"].max() == 1.0
     assert space["table"].num_rows == 101
     assert space["thumbnail"][:2] == b"\xff\xd8"
+
+
+def test_the_readme_s_documents_are_read_by_path(server: str) -> None:
+    space: dict[str, Any] = {"np": np}
+    run("reader.document(", server, space)
+    assert space["speed"] == 0.5
+    assert space["cloud"].shape == space["message"]["cloud"].shape == (100, 3)

@@ -16,6 +16,7 @@ from datamanager.client import Reader, Robot, from_vuer, to_vuer, vuer_image
 from datamanager.errors import Refused
 
 T0 = 1_700_000_000_000_000_000
+DOCUMENTS = ["plan", "raw", "config"]
 NUMBERS = st.one_of(
     arrays.boolean_dtypes(),
     arrays.integer_dtypes(endianness="?"),
@@ -93,6 +94,7 @@ def test_what_a_robot_logs_as_values_a_reader_gets(server: str) -> None:
         robot.stream("scene").log_record(T0, kind="vuer_msg", value={"cloud": points, "id": 7}, name="scene.vuer")
         robot.stream("plan").log_record(T0, kind="json", value={"steps": [1, 2.5, None]})
         robot.stream("raw").log_record(T0, kind="msgpack", value={"b": b"\0\1"})
+        robot.stream("gains").log_record(T0, kind="parameters", value={"arm": {"p": 0.5}})
         robot.stream("config").log_record(T0, "rate: 10\n", "yaml")
         robot.flush(timeout_s=30)
         assert robot.rejects == []
@@ -104,7 +106,9 @@ def test_what_a_robot_logs_as_values_a_reader_gets(server: str) -> None:
         assert np.array_equal(reader.array(record["record_id"], "/cloud"), points)
         assert np.array_equal(from_vuer(reader.content(record["record_id"]))["cloud"], points)
         assert reader.document(record["record_id"], "/id") == 7
-        found = {r["stream"]: reader.document(r["record_id"]) for r in reader.session("values", session).records()}
+        found = {
+            r["stream"]: reader.document(r["record_id"]) for r in reader.session("values", session).records(DOCUMENTS)
+        }
     assert found["plan"] == {"steps": [1, 2.5, None]}
     assert found["raw"] == {"b": {"encoding": "base64", "data": "AAE="}}
     assert found["config"] == {"rate": 10}
