@@ -103,6 +103,7 @@ class Refused(DatamanagerError):
 
     Attributes:
         offset: where in the bytes it went wrong, where that is known.
+        kind: the kind as which content was looked at; None where it is not content that is refused.
     """
 
     http_status = 400
@@ -112,6 +113,7 @@ class Refused(DatamanagerError):
         super().__init__(detail if offset is None else f"{detail} (at byte {offset})")
         self.code = code
         self.offset = offset
+        self.kind: str | None = None
 
     def __reduce__(self) -> "tuple[type[Refused], tuple[str, str], dict[str, int | None]]":
         # It comes out of child processes: an exception is otherwise made anew from its text alone.

@@ -112,7 +112,8 @@ class Sender:
         METRICS.rejects.labels(refused.code).inc()
         if self._most_rejects is None or len(self.rejects) < self._most_rejects:
             reject = {"type": "reject", "stream": stream, "seq": seq, "code": refused.code, "detail": refused.detail}
-            self.rejects.append(reject)
+            more = {"kind": refused.kind, "offset": refused.offset}
+            self.rejects.append(reject | {name: value for name, value in more.items() if value is not None})
         self.changed.set()
 
     def take_acks(self) -> dict[str, dict[str, int]]:

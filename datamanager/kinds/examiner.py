@@ -61,10 +61,11 @@ class Examiner:
                 return examine_content(kind, source, hints, self.limits)
             return await self.call(examine_content, kind, source, hints, self.limits)
         except Refused as refused:
-            refused.detail = f"{kind}: {refused.detail}"
-            raise
+            raise _of_kind(kind, refused) from None
         except (MemoryError, RecursionError) as exc:
-            raise Refused("too_large", f"{kind}: examining it took more memory than one record may take") from exc
+            raise _of_kind(
+                kind, Refused("too_large", "examining it took more memory than one record may take")
+            ) from exc
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls an importable function in a child; for whatever else reads content.
@@ -89,6 +90,12 @@ async def sha256_of(data: bytes) -> str:
     if len(data) < _LARGE:
         return hashlib.sha256(data).hexdigest()
     return (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
+
+
+def _of_kind(kind: str, refused: Refused) -> Refused:
+    refused.kind = kind
+    refused.detail = f"{kind}: {refused.detail}"
+    return refused
 
 
 def _is_harmless(row: Kind, source: Source) -> bool:

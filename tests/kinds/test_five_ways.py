@@ -138,3 +138,19 @@ async def test_a_session_of_all_kinds_is_the_same_whichever_way_it_came(
         assert found[kind] == expected[kind]
         assert (found[kind]["sha256"], found[kind]["checksum"]) == (sha256, sha256)
     assert found["time_series"] == expected["time_series"]
+
+
+async def test_a_refusal_names_the_kind_and_the_place(server: str) -> None:
+    data = content("zip")
+    async with RawRobot(server, "refused", robot="five") as robot:
+        await robot.hello()
+        for kind, broken in (("zip", data[:-30]), ("json", b'{"a": @}'), ("images", b"no picture")):
+            await robot.put({"data_type": kind, "stream": kind, "seq": 0, "t_ns": T0, "payload": {"data": broken}})
+        await robot.until(lambda: len(robot.rejects) == 3)
+    said = {reject["kind"]: reject for reject in robot.rejects}
+    assert set(said) == {"zip", "json", "images"}
+    for kind, reject in said.items():
+        assert reject["code"] == "bad_payload"
+        assert reject["detail"].startswith(f"{kind}: ")
+    assert said["json"]["offset"] == 6
+    assert said["images"]["offset"] == 0
