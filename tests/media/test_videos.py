@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.hls import Playlist, read_playlist, times_of
-from support.media_samples import annexb, sound_file, video_file
+from support.media_samples import annexb, fragments, sound_file, video_file
 from support.raw_robot import T0, RawRobot
 
 from datamanager.storage.keys import record_id
@@ -163,16 +163,7 @@ async def test_chunks_without_parameters_take_those_that_came_before(server: str
 
 
 async def test_fragments_of_mp4_are_played_as_they_came(server: str, http: httpx.AsyncClient) -> None:
-    data = video_file(seconds=4, fps=10, gop=10, movflags="frag_keyframe+empty_moov+default_base_moof")
-    pieces, at = [], 0
-    while at < len(data):
-        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
-        if kind in (b"ftyp", b"moof"):
-            pieces.append(b"")
-        if kind == b"mfra":
-            break
-        pieces[-1] += data[at : at + size]
-        at += size
+    pieces = fragments(4)
     assert len(pieces) == 5
     await send(server, "video-fragments", [{"data": piece} for piece in pieces], step_ns=S)
     playlist = await whole_playlist(http, "video-fragments")

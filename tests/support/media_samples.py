@@ -11,7 +11,7 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-__all__ = ["annexb", "picture_at", "sound_file", "tone", "video_file", "wav"]
+__all__ = ["annexb", "chunk", "fragments", "picture_at", "sound_file", "tone", "video_file", "wav"]
 
 RATE = 16_000
 
@@ -95,6 +95,19 @@ def annexb(count: int = 10, *, fps: int = 10, size: tuple[int, int] = (96, 64), 
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return file.getvalue()
+
+
+def fragments(seconds: float = 2.0) -> list[bytes]:
+    """A video in fragments of a second each: the head of the stream, then the fragments."""
+    data = video_file(seconds=seconds, gop=10, movflags="frag_keyframe+empty_moov+default_base_moof")
+    pieces, at = [b""], 0
+    while data[at + 4 : at + 8] not in (b"mfra", b""):
+        size = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] == b"moof":
+            pieces.append(b"")
+        pieces[-1] += data[at : at + size]
+        at += size
+    return pieces
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
