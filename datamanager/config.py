@@ -168,7 +168,7 @@ class KindsConfig:
 class ExamineConfig:
     """The child processes in which content is looked at that nobody has vouched for."""
 
-    processes: int = _setting(1, "EXAMINE_PROCESSES", "child processes of a server that look at content", least=1)
+    processes: int = _setting(2, "EXAMINE_PROCESSES", "child processes of a server that look at content", least=1)
     cpu_s: float = _setting(1.5, "EXAMINE_CPU_S", "processor time that looking at one record may take", least=0.1)
     timeout_s: float = _setting(20.0, "EXAMINE_TIMEOUT_S", "time that looking at one record may take", least=0.1)
     memory_bytes: int = _setting(
