@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": _Command("datamanager.app", "the HTTP and WebSocket server"),
     "worker": _Command("datamanager.worker.app", "makes tiers and rollups"),
     "migrate": _Command("datamanager.storage.migrate", "list, apply or verify the database's migrations"),
+    "push": _Command("datamanager.push.command", "brings files, folders and recordings to a server"),
     "simulate": _Command("datamanager.simulator.command", "robots that stream made or recorded data"),
 }
 

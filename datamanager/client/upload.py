@@ -26,7 +26,7 @@ from datamanager.client.times import Time, to_ns
 from datamanager.kinds.names import check_id, check_stream, kind_of
 from datamanager.kinds.recognise import HEAD_BYTES, recognise_kind
 
-__all__ = ["Progress", "Uploaded", "Uploader", "http_url", "legal_stream"]
+__all__ = ["Progress", "Uploaded", "Uploader", "file_checksum", "http_url", "legal_stream"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -127,6 +127,7 @@ class Uploader:
         metadata: Mapping[str, Any] | None = None,
         payload: Mapping[str, Any] | None = None,
         upload_key: str | None = None,
+        checksum: str | None = None,
         progress: Progress | None = None,
     ) -> Uploaded:
         """Uploads a file, and returns once its record is durable.
@@ -143,6 +144,7 @@ class Uploader:
             payload: the kind's own fields.
             upload_key: what makes it the same upload again; made of the path, size and time of change of the file, and of `t` where
                 that is given, when None.
+            checksum: its SHA-256 in hex; computed while it is sent when None.
             progress: called with the bytes that S3 has, and all.
 
         Raises:
@@ -160,12 +162,12 @@ class Uploader:
         }
         item = await self._ask("POST", "/uploads", json=body)
         known = item["status"] == "done"
-        digest = asyncio.create_task(asyncio.to_thread(_sha256_of, path))
+        digest = asyncio.create_task(_checksum_of(path, checksum))
         try:
             if item["status"] == "open":
                 await self._send(_Job(path, asked["size_bytes"], item, progress))
-            checksum = await digest
-            item = await self._complete(item["upload_id"], checksum)
+            found = await digest
+            item = await self._complete(item["upload_id"], found)
         finally:
             digest.cancel()
             await asyncio.gather(digest, return_exceptions=True)
@@ -178,7 +180,7 @@ class Uploader:
             item["kind"],
             int(item["t_ns"]),
             item["size_bytes"],
-            checksum,
+            found,
             known,
         )
 
@@ -358,7 +360,12 @@ async def _pieces(job: _Job, part: dict[str, Any]) -> AsyncIterator[bytes]:
         os.close(file)
 
 
-def _sha256_of(path: Path) -> str:
+async def _checksum_of(path: Path, known: str | None) -> str:
+    return await asyncio.to_thread(file_checksum, path) if known is None else known
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, in hex, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

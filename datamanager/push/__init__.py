@@ -1,0 +1,1 @@
+"""`datamanager push`: files, folders and recordings, brought to a server."""

@@ -1,0 +1,1 @@
+"""Recordings (MCAP): their channels become streams."""
