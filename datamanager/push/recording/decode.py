@@ -112,7 +112,9 @@ def _of_protobuf(message: Any, descriptor: Any, depth: int) -> dict[str, Any]:
         value = getattr(message, each.name)
         if each.message_type is not None and each.message_type.GetOptions().map_entry:
             found[each.name] = {str(key): _plain(value[key], depth + 1) for key in value}
-        elif each.message_type is None or _is_repeated(each) or message.HasField(each.name):
+        elif _is_repeated(each):
+            found[each.name] = [_plain(one, depth + 1) for one in value]
+        elif each.message_type is None or message.HasField(each.name):
             found[each.name] = _plain(value, depth + 1)
     return found
 
