@@ -153,7 +153,7 @@ class KindsConfig:
     )
     max_tracks: int = _setting(64, "MEDIA_MAX_TRACKS", "most tracks of a video or sound file", least=1)
     max_header_bytes: int = _setting(
-        10 * _MB, "SAFETENSORS_MAX_HEADER_BYTES", "largest header of a safetensors file", least=1024, most=100 * _MB
+        8 * _MB, "SAFETENSORS_MAX_HEADER_BYTES", "largest header of a safetensors file", least=1024, most=100 * _MB
     )
     max_members: int = _setting(100_000, "ARCHIVE_MAX_MEMBERS", "most members of a zip; of a tar, most listed", least=1)
     max_unpacked_bytes: int = _setting(

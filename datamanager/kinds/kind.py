@@ -23,7 +23,7 @@ class KindLimits:
     max_toml_bytes: int = _MB
     max_scan_bytes: int = 32 * _MB
     max_tracks: int = 64
-    max_header_bytes: int = 10 * _MB
+    max_header_bytes: int = 8 * _MB
     max_members: int = 100_000
     max_unpacked_bytes: int = 1024 * 1024 * _MB
     max_ratio: int = 250

@@ -115,6 +115,7 @@ def test_every_dtype_is_known_by_its_width() -> None:
         (file(b'{"a":1,"a":2}'), "bad_payload", "stands twice"),
         (file(b'{"__metadata__":{"a":"1","a":"1"}}'), "bad_payload", "stands twice"),
         (file({"__metadata__": {"a": 1}}), "bad_payload", "map of strings"),
+        (file({"__metadata__": []}), "bad_payload", "map of strings"),
         (file({"__metadata__": ["a"]}), "bad_payload", "map of strings"),
         (file(b'{"__metadata__":{"a":"\\ud800"}}'), "bad_payload", "surrogate"),
         (file({"x": 1}), "bad_payload", "no map"),

@@ -112,6 +112,13 @@ def test_a_zip64_archive_is_taken() -> None:
     assert refusal(data[:end] + lying + locator + last).code == "bad_payload"
 
 
+def deflated(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+DEFLATED = deflated(b"content")
+SIZED = {"method": 8, "size": 7, "crc": zlib.crc32(b"content")}
 UNSAFE = [
     b"../evil", b"a/../../evil", b"a/..", b"..", b"/etc/passwd", b"//host/share", b"a\\b", b"..\\evil", b"\\evil", b"C:\\evil", b"c:evil",
     b"a\0b", b"NUL", b"a/CON", b"com1/x", b"lpt9",
@@ -173,13 +180,16 @@ def test_nothing_may_lie_behind_a_link() -> None:
         (zip_with(local={"size": 8}), "bad_payload", "local header"),
         (zip_with(local={"crc": 8}), "bad_payload", "local header"),
         (zip_with(local={"crc": 8}, central={"crc": 8}), "bad_payload", "CRC"),
-        (zip_with(local={"size": 6}, central={"size": 6}), "bad_payload", "more than the 6"),
-        (zip_with(local={"size": 8}, central={"size": 8}), "bad_payload", "to have 8"),
-        (zip_with(local={"packed": 20}, central={"packed": 20}), "bad_payload", "reaches into"),
+        (zip_with(local={"size": 6}, central={"size": 6}), "bad_payload", "two sizes"),
+        (zip_with(DEFLATED, local=SIZED | {"size": 8}, central=SIZED | {"size": 8}), "bad_payload", "to have 8"),
+        (zip_with(DEFLATED, local=SIZED | {"size": 6}, central=SIZED | {"size": 6}), "bad_payload", "more than the 6"),
+        (zip_with(DEFLATED + b"x", local=SIZED, central=SIZED), "bad_payload", "ends 1 bytes before"),
+        (zip_with(DEFLATED[:-1], local=SIZED, central=SIZED), "bad_payload", "ends too early"),
+        (zip_with(local={"packed": 20, "method": 9}, central={"packed": 20, "method": 9}), "bad_payload", "reaches into"),
         (zip_with(local={"method": 8}, central={"method": 8}), "bad_payload", "deflate"),
         (zip_with(local={"method": 14}, central={"method": 14}), "bad_payload", "lzma"),
         (zip_with(local={"method": 93}, central={"method": 93}), "bad_payload", "zst"),
-        (zip_with(local={"packed": 9}, central={"packed": 9}), "unsafe_content", "overlaps"),
+        (zip_with(local={"packed": 9, "method": 9}, central={"packed": 9, "method": 9}), "unsafe_content", "overlaps"),
         (zip_with(central={"offset": 1}), "bad_payload", "no local header"),
         (zip_with(central={"size": 2**32 - 1, "extra": b"\1\0\4\0abcd"}), "bad_payload", "zip64 field"),
         (zip_with(name=b"d/"), "bad_payload", "folder"),
@@ -205,8 +215,7 @@ def test_truncated_anywhere_it_is_refused() -> None:
 
 
 def bomb(size: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = packer.compress(bytes(size)) + packer.flush()
+    packed = deflated(bytes(size))
     fields = {"method": 8, "size": size, "packed": len(packed), "crc": zlib.crc32(bytes(size))}
     return zip_with(packed, local=fields, central=fields)
 
@@ -218,8 +227,7 @@ def test_bombs_are_refused_by_what_they_say() -> None:
 
 
 def test_a_bomb_that_says_it_is_small_is_stopped_at_what_it_says() -> None:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = packer.compress(bytes(100_000_000)) + packer.flush()
+    packed = deflated(bytes(100_000_000))
     fields = {"method": 8, "size": 1000, "packed": len(packed), "crc": 0}
     began_s = time.process_time()
     assert "more than the 1000" in refusal(zip_with(packed, local=fields, central=fields)).detail

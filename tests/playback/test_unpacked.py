@@ -9,8 +9,9 @@ from dataclasses import replace
 import httpx
 import pytest
 from support.archive_samples import PACKERS, zip_with
-from support.raw_robot import RawRobot
+from support.browse_server import open_recorder
 
+from datamanager.config import Config
 from datamanager.errors import Refused, Unavailable
 from datamanager.kinds.archives.member import Member
 from datamanager.kinds.archives.unpacking import RatioUnpacker
@@ -55,22 +56,22 @@ async def test_with_a_wrong_crc_the_last_piece_is_not_given() -> None:
     assert b"".join(bad) == DATA[:-500_000]
 
 
-async def test_a_stream_with_a_lying_directory_is_broken_off(server: str) -> None:
-    """A member too large to be unpacked as it comes in is held to its CRC as it is read."""
-    data = os.urandom(1_000_000) * 17
-    archive = zip_with(data, local={"crc": 1}, central={"crc": 1})
+async def test_a_member_with_a_wrong_crc_is_broken_off_or_refused(server: str, server_config: Config) -> None:
+    """Not every member can be unpacked as it comes in; each is held to its CRC when it is read."""
     async with (
-        RawRobot(server, "lying", robot="unpacked") as robot,
+        open_recorder(server_config) as recorder,
         httpx.AsyncClient(base_url=f"{server}/api/v1", trust_env=False, timeout=20) as http,
     ):
-        await robot.hello()
-        await robot.send(1, {"data": archive}, data_type="zip", stream="zip")
-        await robot.until(lambda: robot.acked.get("zip") == 1)
-        (item,) = (await http.get("/sessions/unpacked/lying/records")).json()["items"]
-        assert item["metadata"]["members_unpacked"] == 0
+        await recorder.session("unpacked", "lying", {"zip": "zip"})
+        contents = [
+            (i, zip_with(data, local={"crc": 1}, central={"crc": 1})) for i, data in enumerate([DATA * 3, b"x"])
+        ]
+        large, small = await recorder.records("unpacked", "lying", "zip", contents, kind="zip")
         with pytest.raises(httpx.RemoteProtocolError):
-            await http.get(f"/records/{item['record_id']}/members/a.txt")
-        assert (await http.get(f"/records/{item['record_id']}/members")).status_code == 200
+            await http.get(f"/records/{large}/members/a.txt")
+        refused = await http.get(f"/records/{small}/members/a.txt")
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_payload")
+        assert "CRC" in refused.json()["detail"]
 
 
 async def test_a_part_is_cut_out_of_what_comes() -> None:

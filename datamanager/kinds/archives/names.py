@@ -11,6 +11,7 @@ from datamanager.errors import Refused
 __all__ = ["NameBook", "decode_name", "leads_out", "plain_name"]
 
 _MAX_CHARS = 4096  # PATH_MAX
+_MAX_PARTS = 256
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))})
 _ODD = _DEVICES | {"", ".", ".."}  # parts of a name that it has to be looked at for
@@ -41,6 +42,8 @@ class NameBook:
             plain = plain_name(name)
         if len(name) > _MAX_CHARS:
             raise Refused("too_large", f"a member's name has {len(name)} characters", offset=offset)
+        if name.count("/") > _MAX_PARTS:
+            raise Refused("too_deep", f"a member lies in more than {_MAX_PARTS} folders", offset=offset)
         before = self._seen.get(plain)
         if before is not None and not (before and is_directory):
             raise Refused("unsafe_content", f"the member {name[:200]!r} is there twice", offset=offset)

@@ -1,7 +1,6 @@
 """Kind `zip`: members by the central directory, each held to its local header, and as many as time allows to their CRC."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,10 @@ from datamanager.kinds.zip.directory import Directory, read_directory
 __all__ = ["MIME_TYPE", "examine", "read_members"]
 
 MIME_TYPE = "application/zip"
-_CPU_S, _WALL_S = 0.6, 1.0
+_CPU_S, _WALL_S = 0.8, 1.2
+_LEAST_CPU_S = 0.2  # after a directory that took long
 _READ_BYTES, _READS = 64 * 1024 * 1024, 500  # of content that is not at hand
-_PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 _GUESS_BYTES = 512  # a local header with its name, mostly
 _MAX_TARGET_BYTES = 4096
 
@@ -68,75 +68,81 @@ class _Check:
 
 
 def _check_members(source: Source, directory: Directory, cpu: float) -> _Check:
+    """Holds members to their local headers, and then, as long as there is time, to their CRCs."""
     budget = _Budget(source, cpu)
     members = sorted(directory.members, key=lambda member: member.offset)
     offsets = [*(member.offset for member in members), directory.start]
     check = _Check()
+    starts: list[int] = []
     for member, end in zip(members, offsets[1:], strict=True):
-        if not budget.has_time():
+        if not budget.has_time(share=0.6):
             break
-        start = packed_start(member, budget.header(member.offset, end), end)
-        check.checked += 1
-        if member.method in METHODS and budget.has_room(member):
-            target = _unpack(member, budget.pieces(start, member.packed))
-            check.links_outside += target is not None and leads_out(member.name, target)
-            check.unpacked += 1
+        starts.append(packed_start(member, budget.header(member.offset, end), end))
+    check.checked = len(starts)
+    for member, start in zip(members, starts, strict=False):
+        if member.method in METHODS and not _unpack(member, start, budget, check):
+            break
     return check
 
 
-def _unpack(member: Member, pieces: Iterator[bytes]) -> str | None:
-    """Unpacks a member, for its size and CRC; of a link, returns where it leads."""
+def _unpack(member: Member, start: int, budget: "_Budget", check: _Check) -> bool:
+    """Unpacks a member, for its size and CRC; false where there is no time to come to its end."""
     unpacker = MemberUnpacker(member)
     target = b""
-    for piece in pieces:
-        for unpacked in unpacker.feed(piece):
+    for offset in range(start, start + member.packed, _PIECE_BYTES):
+        if not budget.has_room(_PIECE_BYTES):
+            return False
+        for unpacked in unpacker.feed(budget.get(offset, min(_PIECE_BYTES, start + member.packed - offset))):
+            if not budget.has_time():
+                return False
             if member.type == "link" and len(target) <= _MAX_TARGET_BYTES:
                 target += unpacked
     unpacker.finish()
-    return target.decode("utf-8", "replace") if member.type == "link" else None
+    check.unpacked += 1
+    check.links_outside += member.type == "link" and leads_out(member.name, target.decode("utf-8", "replace"))
+    return budget.has_time()
 
 
 class _Budget:
     """How much of the members is looked at: all of a small archive, the beginning of a large one.
 
     What is left out is checked when it is read.
+
+    Args:
+        source: the content.
+        cpu: the processor time at which the look began.
     """
 
     def __init__(self, source: Source, cpu: float) -> None:
         self._source = source
         self._is_here = isinstance(source, BytesSource)
-        self._began = time.monotonic()
-        self._cpu = cpu
+        now = time.process_time()
+        self._cpu = now, max(_LEAST_CPU_S, cpu + _CPU_S - now)
+        self._wall = time.monotonic(), _WALL_S
         self._reads = self._read = 0
 
-    def has_time(self) -> bool:
+    def has_time(self, share: float = 1.0) -> bool:
+        """Whether there is time to go on, or a share of it."""
         return (
-            time.process_time() - self._cpu < _CPU_S
-            and time.monotonic() - self._began < _WALL_S
-            and (self._is_here or (self._reads < _READS and self._read < _READ_BYTES))
+            time.process_time() - self._cpu[0] < share * self._cpu[1]
+            and time.monotonic() - self._wall[0] < share * self._wall[1]
+            and (self._is_here or self._reads < share * _READS)
         )
 
-    def has_room(self, member: Member) -> bool:
-        """Whether a member can be unpacked in the time that is left, at the least 25 MB a second."""
-        left_s = _CPU_S - (time.process_time() - self._cpu)
-        if not self._is_here and self._read + member.packed > _READ_BYTES:
-            return False
-        return member.size < left_s * 25_000_000
+    def has_room(self, size: int) -> bool:
+        """Whether so many more bytes may be read."""
+        return self._is_here or self._read + size <= _READ_BYTES
 
     def header(self, offset: int, end: int) -> bytes:
         """A local header, whole."""
-        head = self._get(offset, min(_GUESS_BYTES, max(LOCAL_BYTES, end - offset)))
+        head = self.get(offset, min(_GUESS_BYTES, max(LOCAL_BYTES, end - offset)))
         size = local_bytes(head)
         if size > len(head):
-            head += self._get(offset + len(head), size - len(head))
+            head += self.get(offset + len(head), size - len(head))
         return head[:size]
 
-    def pieces(self, offset: int, size: int) -> Iterator[bytes]:
-        """A run of bytes, in pieces."""
-        for at in range(offset, offset + size, _PIECE_BYTES):
-            yield self._get(at, min(_PIECE_BYTES, offset + size - at))
-
-    def _get(self, offset: int, size: int) -> bytes:
+    def get(self, offset: int, size: int) -> bytes:
+        """The bytes from an offset on."""
         self._reads += 1
         self._read += size
         return self._source.read(offset, size)

@@ -170,6 +170,8 @@ def _member(entry: tuple[int, ...], rest: bytes, at: int, prefix: int, book: Nam
     book.add(name, at, is_directory=kind == "directory", is_link=kind == "link")
     if kind == "directory" and size:
         raise Refused("bad_payload", f"the folder {name[:200]!r} has content", offset=at)
+    if method == 0 and size != packed:
+        raise Refused("bad_payload", f"the member {name[:200]!r} is stored, and of two sizes", offset=at)
     return Member(
         name=name,
         size=size,
