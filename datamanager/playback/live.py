@@ -1,7 +1,7 @@
 """Live fan-out: one Redis subscription for each watched session of this process, handed out to all its viewers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,7 +59,13 @@ class LiveHub:
 
     @asynccontextmanager
     async def watch(
-        self, robot_id: str, session_id: str | None, streams: Collection[str], *, as_json: bool
+        self,
+        robot_id: str,
+        session_id: str | None,
+        streams: Collection[str],
+        *,
+        as_json: bool,
+        wanted: Callable[[LiveMessage], bool] | None = None,
     ) -> AsyncIterator[Viewer]:
         """A viewer for as long as the block lasts. On entry the subscription stands, unless Redis is away.
 
@@ -68,9 +74,10 @@ class LiveHub:
             session_id: which recording run; all of the robot's, present and coming, when None.
             streams: which streams; all when empty.
             as_json: whether the viewer wants JSON text instead of MessagePack.
+            wanted: which messages of these streams; all when None.
         """
         channel = live_channel(robot_id, session_id or "*")  # ids have no character that means something in a pattern
-        viewer = Viewer(streams, as_json=as_json, max_messages=self._viewer_queue)
+        viewer = Viewer(streams, as_json=as_json, max_messages=self._viewer_queue, wanted=wanted)
         self._viewers.setdefault(channel, set()).add(viewer)
         METRICS.connections.labels("live").inc()
         try:

@@ -13,6 +13,8 @@ from datamanager.playback.derived import DerivedReader
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
+from datamanager.playback.log_tail import LogTail
+from datamanager.playback.logs import LogReader
 from datamanager.playback.members import MemberReader
 from datamanager.playback.moment import MomentReader
 from datamanager.playback.newest import NewestReader
@@ -34,6 +36,7 @@ from datamanager.storage.derivations import Derivations
 from datamanager.storage.derive_requests import DeriveRequests
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
+from datamanager.storage.log_queries import LogQueries
 from datamanager.storage.mongo import Mongo
 from datamanager.storage.parameter_queries import ParameterQueries
 from datamanager.storage.record_queries import RecordQueries
@@ -69,6 +72,8 @@ class PlaybackParts:
     members: MemberReader
     items: RecordItems
     row_pages: RowPages
+    log_reader: LogReader
+    log_tail: LogTail
     parameter_reader: ParameterReader
     tier_reader: FrameTierReader
     sounds: SoundReader
@@ -123,6 +128,8 @@ def playback_parts(
     derived = DerivedReader(
         records, DeriveRequests(JobQueue(redis, clock), Derivations(mongo, clock), clock), wait_s=wait_s
     )
+    live = LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue)
+    log_reader = LogReader(sessions, LogQueries(mongo), contents, clock, page_limit=page_limit)
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
         ranges=ranges,
@@ -137,6 +144,8 @@ def playback_parts(
         members=MemberReader(contents, clock, page_limit=page_limit),
         items=items,
         row_pages=RowPages(contents, page_limit=page_limit),
+        log_reader=log_reader,
+        log_tail=LogTail(live, log_reader, contents, clock),
         parameter_reader=ParameterReader(sessions, ParameterQueries(mongo), contents),
         tier_reader=FrameTierReader(records, Thumbnails(mongo, clock), items, tier_requests, derived, wait_s=wait_s),
         sounds=SoundReader(derived, items, s3),
@@ -148,5 +157,5 @@ def playback_parts(
         letter_pages=DeadLetterPages(letters, page_limit=page_limit),
         letters=letters,
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
-        live=LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue),
+        live=live,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 
 import msgspec
@@ -35,6 +35,7 @@ class Viewer:
         as_json: whether it wants JSON text instead of MessagePack.
         max_messages: how many may wait.
         max_bytes: how many bytes they may have together.
+        wanted: which messages, of those streams; all when None.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Viewer:
         as_json: bool = False,
         max_messages: int = 1024,
         max_bytes: int = MAX_QUEUED_BYTES,
+        wanted: Callable[[LiveMessage], bool] | None = None,
     ) -> None:
         self.as_json = as_json
         self._streams = frozenset(streams)
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._wanted = wanted
         self._waiting: deque[LiveMessage] = deque()
         self._bytes = 0
         self._dropped = 0
@@ -56,7 +59,7 @@ class Viewer:
 
     def offer(self, stream: str, message: LiveMessage) -> None:
         """Takes a message, if it is of a stream that is wanted; where there is no room, the oldest go."""
-        if self._streams and stream not in self._streams:
+        if (self._streams and stream not in self._streams) or (self._wanted and not self._wanted(message)):
             return
         self._waiting.append(message)
         self._bytes += len(message.packed)

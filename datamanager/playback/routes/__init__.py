@@ -10,6 +10,7 @@ from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
+from datamanager.playback.routes.logs import LOG_HANDLERS
 from datamanager.playback.routes.members import MEMBER_HANDLERS
 from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
@@ -45,6 +46,7 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *DOCUMENT_HANDLERS,
                 *LIVE_HANDLERS,
                 *TEXT_HANDLERS,
+                *LOG_HANDLERS,
                 *PARAMETER_HANDLERS,
             ],
             dependencies=handed_in,

@@ -1,6 +1,5 @@
 """`WS /live`: what arrives now."""
 
-import asyncio
 from typing import Any
 
 from litestar import WebSocket, websocket
@@ -11,6 +10,7 @@ from datamanager.kinds.names import check_id
 from datamanager.playback.live import LiveHub
 from datamanager.playback.params import parse_list
 from datamanager.playback.problems import problem_of
+from datamanager.playback.routes.sockets import first_of, send_frame, until_gone
 from datamanager.playback.viewer import Viewer
 
 __all__ = ["LIVE_HANDLERS"]
@@ -40,37 +40,13 @@ async def watch_live(socket: WebSocket[Any, Any, Any], live: NamedDependency[Liv
         return
     async with live.watch(robot_id, session_id, streams, as_json=form == "json") as viewer:
         welcome = {"type": "welcome", "robot_id": robot_id, "session_id": session_id, "streams": streams}
-        await _send(socket, viewer.encode(welcome))
-        await _first(_pump(socket, viewer), _until_gone(socket))
+        await send_frame(socket, viewer.encode(welcome))
+        await first_of(_pump(socket, viewer), until_gone(socket))
 
 
 async def _pump(socket: WebSocket[Any, Any, Any], viewer: Viewer) -> None:
     while True:
-        await _send(socket, await viewer.next())
-
-
-async def _until_gone(socket: WebSocket[Any, Any, Any]) -> None:
-    message: Any = None
-    while message is None or message["type"] != "websocket.disconnect":
-        message = await socket.receive()  # a viewer has nothing to say; what it says is not kept
-
-
-async def _send(socket: WebSocket[Any, Any, Any], data: bytes | str) -> None:
-    if isinstance(data, str):
-        await socket.send({"type": "websocket.send", "text": data, "bytes": None})
-    else:
-        await socket.send({"type": "websocket.send", "bytes": data, "text": None})
-
-
-async def _first(*works: Any) -> None:
-    """Runs works until one of them ends, and cancels the others. A send to a viewer that is gone is no error."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await send_frame(socket, await viewer.next())
 
 
 LIVE_HANDLERS = [watch_live]
