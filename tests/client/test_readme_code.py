@@ -45,3 +45,11 @@ def test_the_readme_s_documents_are_read_by_path(server: str) -> None:
     run("reader.document(", server, space)
     assert space["speed"] == 0.5
     assert space["cloud"].shape == space["message"]["cloud"].shape == (100, 3)
+
+
+def test_the_readme_s_file_is_uploaded(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lidar.bin").write_bytes(b"a scan")
+    space: dict[str, Any] = {}
+    run("robot.upload(", server, space)
+    assert space["uploaded"].record_id
