@@ -16,6 +16,8 @@ from datamanager.worker.media.transcode import TranscodeLimits
 
 __all__ = ["media_handlers"]
 
+_SLICE_S = 8.0  # of a video, before others have their turn
+
 
 def media_handlers(
     config: WorkerConfig, queue: JobQueue, stores: MediaStores, thumbnails: Thumbnails
@@ -38,8 +40,8 @@ def media_handlers(
         if document is not None:
             await stores.derivations.failed(document, job.kind, error)
 
-    lease_s = 2 * config.job_timeout_s
-    hls = MakeHls(stores, queue, limits, lease_s=lease_s)
+    budget_s = min(_SLICE_S, config.job_timeout_s / 4)
+    hls = MakeHls(stores, queue, limits, budget_s=budget_s, lease_s=2 * config.job_timeout_s)
     small = MakeThumbnails(stores, thumbnails, limits, config.video_thumbnails)
     jobs: dict[str, Callable[[Job], Awaitable[None]]] = {AUDIO_JOB: sounds, THUMBNAILS_JOB: small, HLS_JOB: hls}
     return {name: each(job, timeout_s=timeout_s, abandon=abandon) for name, job in jobs.items()}

@@ -35,13 +35,17 @@ class MakeHls:
         stores: what it needs.
         queue: takes the rest of a job.
         limits: how much of a video is worked on.
+        budget_s: how long a slice is worked on, about.
         lease_s: how long a slice may take; then somebody else may begin it again.
     """
 
-    def __init__(self, stores: MediaStores, queue: JobQueue, limits: TranscodeLimits, *, lease_s: float) -> None:
+    def __init__(
+        self, stores: MediaStores, queue: JobQueue, limits: TranscodeLimits, *, budget_s: float, lease_s: float
+    ) -> None:
         self._stores = stores
         self._queue = queue
         self._limits = limits
+        self._budget_s = budget_s
         self._lease_s = lease_s
 
     async def __call__(self, job: Job) -> None:
@@ -72,7 +76,13 @@ class MakeHls:
         durations: list[int] = hls["durations"]
         metadata = document["metadata"]
         request = SliceRequest(
-            document["_id"], metadata["format"], hls["at"], len(durations), self._limits, base=hls["base"]
+            document["_id"],
+            metadata["format"],
+            hls["at"],
+            len(durations),
+            self._limits,
+            base=hls["base"],
+            budget_s=self._budget_s,
         )
         source = await whole_source(self._stores, document)
         made = await self._stores.pool.run(transcode_slice, source, request)
