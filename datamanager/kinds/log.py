@@ -10,6 +10,7 @@ from typing import Any
 from datamanager.errors import Refused
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.source import Source
+from datamanager.kinds.text import read_text
 
 __all__ = ["LEVELS", "LogInfo", "LogLimits", "encode", "encode_log", "examine", "inspect_log", "normalise_level"]
 
@@ -68,11 +69,11 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
     """Checks a log: what the payload says, or, of a log that comes as bytes, those: JSON as `encode` makes it, or lines.
 
     Raises:
-        Refused: see `inspect_log`; `bad_payload` for text that is not UTF-8.
+        Refused: see `inspect_log`; `kind_mismatch` for what is no text, `bad_payload` where it is empty or no UTF-8.
     """
     if hints.is_value:
         return Found("application/json", "log.json", inspect_log(hints.payload).metadata)
-    text = _read(source, limits)
+    text = read_text(source, "log", limits.max_document_bytes)
     entry = _entry_of(text)
     if entry is not None:
         return Found("application/json", "log.json", inspect_log(entry).metadata)
@@ -143,16 +144,6 @@ def encode_log(payload: Mapping[str, Any]) -> bytes:
         return _dump(_to_json(payload))
     except (TypeError, ValueError, RecursionError) as exc:  # a UnicodeEncodeError is a ValueError
         raise Refused("bad_payload", f"the log cannot be kept as JSON: {exc}"[:300]) from exc
-
-
-def _read(source: Source, limits: KindLimits) -> str:
-    if source.size > limits.max_document_bytes:
-        detail = f"a log of {source.size} bytes; at most {limits.max_document_bytes} are taken"
-        raise Refused("too_large", detail, offset=limits.max_document_bytes)
-    try:
-        return source.read(0, source.size).decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise Refused("bad_payload", "the log is not UTF-8", offset=exc.start) from exc
 
 
 def _entry_of(text: str) -> dict[str, Any] | None:

@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from datamanager.kinds.csv import examine as examine_csv
 from datamanager.kinds.csv.pages import read_page
 from datamanager.kinds.kind import Hints, KindLimits
+from datamanager.kinds.log import encode as encode_log
+from datamanager.kinds.log import examine as examine_log
+from datamanager.kinds.log_entries import LogFilter, find_entries
 from datamanager.kinds.markdown import examine as examine_markdown
 from datamanager.kinds.markdown.html import render_markdown
 from datamanager.kinds.parameters import encode as encode_parameters
@@ -91,6 +96,20 @@ def parameters(data: bytes) -> dict[str, Any]:
     return {"metadata": found.metadata, "values": json.loads(apply_all(b"{}", [("merge", BytesSource(data))]))}
 
 
+LINES = {
+    "level": "info", "logger": "nav",
+    "lines": ["grüße", "12:00:01 [WARN] low battery", {"message": "stop", "level": 40, "volts": 10.5}],
+}  # fmt: skip
+SYSLOG = "Nov 20 10:00:01 robot kernel: INFO up\nE/Motor: stalled\r\nplain\n"
+
+
+def log(data: bytes) -> dict[str, Any]:
+    """What is pinned of a log."""
+    found = examine_log(BytesSource(data), Hints(), LIMITS)
+    [entries] = find_entries([(BytesSource(data), 0)], LogFilter(), 100).found
+    return {"metadata": found.metadata, "entries": msgspec.to_builtins(entries)}
+
+
 def keep(files: dict[str, bytes], describe: Callable[[bytes], dict[str, Any]], folder: str) -> None:
     """Writes what is missing, and what is found in each as `expected.json`."""
     (FOLDER / folder).mkdir(exist_ok=True)
@@ -109,3 +128,4 @@ if __name__ == "__main__":
     keep({"semicolons.csv": SEMICOLONS.encode("cp1252"), "utf16.tsv": TABS.encode("utf-16")}, table, "csv")
     patch = encode_parameters(PATCH, LIMITS)
     keep({"patch.json": patch, "nav.yaml": NAV.encode()}, parameters, "parameters")
+    keep({"lines.json": encode_log(LINES, LIMITS), "syslog.log": SYSLOG.encode()}, log, "log")

@@ -2,21 +2,48 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from datamanager.kinds.log import encode_log
+from datamanager.errors import Refused
+from datamanager.kinds.kind import Hints, KindLimits
+from datamanager.kinds.log import encode_log, examine
 from datamanager.kinds.log_entries import Entry, LogFilter, find_entries, live_entries
 from datamanager.kinds.source import BytesSource
 
 ALL = LogFilter()
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "log"
 
 
 def found(payload: dict[str, Any] | bytes, wanted: LogFilter = ALL, first: int = 0, limit: int = 100) -> list[Entry]:
     data = payload if isinstance(payload, bytes) else encode_log(payload)
     [entries] = find_entries([(BytesSource(data), first)], wanted, limit).found
     return entries
+
+
+@pytest.mark.parametrize("name", ["lines.json", "syslog.log"])
+def test_golden_files_are_found_to_be_what_they_were(name: str) -> None:
+    data = (GOLDEN / name).read_bytes()
+    expected = json.loads((GOLDEN / "expected.json").read_text())[name]
+    assert examine(BytesSource(data), Hints(), KindLimits()).metadata == expected["metadata"]
+    assert msgspec.to_builtins(found(data)) == expected["entries"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "offset"),
+    [
+        (b"", "bad_payload", 0),
+        (b"good\n\xff", "bad_payload", 5),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "kind_mismatch", 0),
+    ],
+)
+def test_bytes_that_are_no_log_are_refused_with_the_place(data: bytes, code: str, offset: int) -> None:
+    with pytest.raises(Refused) as caught:
+        examine(BytesSource(data), Hints(), KindLimits())
+    assert (caught.value.code, caught.value.offset) == (code, offset)
 
 
 def test_an_entry_has_its_level_logger_message_and_what_else_it_says() -> None:
