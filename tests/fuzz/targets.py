@@ -19,6 +19,11 @@ from datamanager.kinds.table import KIND_TABLE, examine_content
 from datamanager.kinds.tar import read_members as read_tar
 from datamanager.kinds.zip import read_members as read_zip
 from datamanager.kinds.zip.content import MemberUnpacker, local_bytes, packed_start
+from datamanager.worker.media.child import SliceRequest, transcode_slice
+from datamanager.worker.media.keyframes import keyframe_pictures
+from datamanager.worker.media.remux import remux
+from datamanager.worker.media.sound import SoundLimits, sound_products
+from datamanager.worker.media.transcode import TranscodeLimits
 
 __all__ = ["TARGETS", "Target", "seeds_of"]
 
@@ -70,6 +75,22 @@ def _unpack_zip(data: bytes) -> Iterator[int]:
         unpacker.finish()
 
 
+def _hear(data: bytes) -> None:
+    """What is taken in is decoded, or that is refused."""
+    found = examine_content("audio", BytesSource(data), Hints(), _LIMITS)
+    sound_products(BytesSource(data), found.metadata["format"], None, SoundLimits(60, 5))
+
+
+def _see(data: bytes) -> None:
+    """What is taken in is shown, or that is refused."""
+    form = examine_content("video", BytesSource(data), Hints(), _LIMITS).metadata["format"]
+    if form == "h264":
+        remux(BytesSource(data), None, 0, 90_000)
+    limits = TranscodeLimits(5, 1_000_000)
+    keyframe_pictures(BytesSource(data), form, 3, limits)
+    transcode_slice(BytesSource(data), SliceRequest("fuzzed", form, 0, 0, limits, budget_s=0))
+
+
 KINDS: Mapping[str, Target] = {
     kind: Target(partial(_examine, kind), (kind,)) for kind in KIND_TABLE if kind != "time_series"
 }
@@ -81,6 +102,8 @@ OTHERS: Mapping[str, Target] = {
         lambda data: [npy_header(t) for t in read_header(BytesSource(data), 10_000).tensors], ("safetensors",)
     ),
     "vuer_msg in the client": Target(from_vuer, ("vuer_msg",)),
+    "a sound in a worker": Target(_hear, ("audio",)),
+    "a video in a worker": Target(_see, ("video",)),
 }
 TARGETS: Mapping[str, Target] = {**KINDS, **OTHERS}
 ALLOWED = DatamanagerError
