@@ -146,7 +146,7 @@ class KindsConfig:
         32 * _MB, "DOCUMENT_MAX_BYTES", "largest document that is read whole: log, json, yaml, ...", least=1024
     )
     max_toml_bytes: int = _setting(
-        _MB, "TOML_MAX_BYTES", "largest TOML document: its parser reads about a megabyte a second", least=1024
+        512 * 1024, "TOML_MAX_BYTES", "largest TOML document: its parser reads about a megabyte a second", least=1024
     )
     max_scan_bytes: int = _setting(
         32 * _MB, "TABLE_SCAN_BYTES", "how far the rows of a csv are counted when it arrives", least=64 * 1024

@@ -20,7 +20,7 @@ class KindLimits:
     max_points: int = 20_000_000
     max_depth: int = 64
     max_document_bytes: int = 32 * _MB
-    max_toml_bytes: int = _MB
+    max_toml_bytes: int = 512 * _KB
     max_scan_bytes: int = 32 * _MB
     max_tracks: int = 64
     max_header_bytes: int = 8 * _MB

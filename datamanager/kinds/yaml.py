@@ -17,7 +17,7 @@ from datamanager.kinds.source import Source
 
 __all__ = ["examine"]
 
-_MAX_BYTES = 16 << 20  # libyaml takes a second for as much as 27 MB of the smallest values
+_MAX_BYTES = 8 << 20  # libyaml takes a second for as much as 27 MB of the smallest values
 
 
 def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:

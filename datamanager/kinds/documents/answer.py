@@ -13,7 +13,7 @@ from datamanager.kinds.documents.pointer import pointer_of
 __all__ = ["MAX_ANSWER_BYTES", "Answer", "Tagged", "plain_float", "plain_time", "to_json"]
 
 MAX_ANSWER_BYTES = 8 << 20
-_MAX_VALUES = 400_000
+_MAX_VALUES = 200_000
 _BYTES_WITHIN = 16_384  # of bytes that stand within a larger answer
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from datamanager.kinds.documents.shape import MAX_KEYS, shape
 
 __all__ = ["check_pack", "encode_pack", "is_costly_pack", "pack_metadata"]
 
-_MAX_STEPS = 150_000  # each takes one to four microseconds
+_MAX_STEPS = 100_000  # each takes one to four microseconds
 _CHEAP_STEPS = 400
 _CHEAP_BYTES = 64 * 1024
 _NO_LIMIT = 1 << 40
