@@ -6,7 +6,7 @@ from datamanager.kinds.source import Source
 
 __all__ = ["check_is_text", "check_size", "decode_utf8", "read_text"]
 
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 64 * 1024
 _MOST_CONTROLS = 0.05  # of random bytes an eighth are, of text none but the odd one
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _TAR_AT = 257
@@ -24,6 +24,8 @@ _STARTS = (
     (b"SQLite format 3\0", "file", "a SQLite database"),
     (b"PAR1", "file", "a Parquet file"),
     (b"ARROW1\0\0", "file", "an Arrow file"),
+    (b"\x93NUMPY", "file", "a NumPy array"),
+    (b"ULog\x01\x12\x35", "file", "a ULog recording"),
     (b"GIF8", "file", "a GIF picture"),
     (b"OggS", "audio", "an Ogg file"),
     (b"fLaC", "audio", "a FLAC file"),

@@ -231,6 +231,8 @@ def test_an_offset_that_would_be_counted_for_too_long_is_refused() -> None:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "kind_mismatch", 0),
         (b"\x1f\x8b\x08\0abc", "kind_mismatch", 0),
         (bytes(range(256)) * 8, "kind_mismatch", 0),
+        (b"small.txt" + b"\0" * 500 + b"\xff\xd8\0\0", "kind_mismatch", 0),
+        (b"\x81\x8d\x8f\xfe\xff" * 500, "kind_mismatch", 0),
         (b'{"a": [1, 2], "b": 3}', "kind_mismatch", 0),
         (b"<!DOCTYPE html><p>a,b", "kind_mismatch", 0),
         ("é,ü\n".encode() * 100 + b"\xe9,\xfc\n", "bad_payload", 600),

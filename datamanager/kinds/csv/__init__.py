@@ -57,6 +57,8 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
     is_wide = head.startswith(marks) or head.count(0) * 3 > len(head)
     check_is_text(head, "csv", characters=_SEPARATORS + (b"\0" if is_wide else b""))
     encoding = find_encoding(source, hints.mime_type, limits.max_scan_bytes)
+    if encoding.unit == 1:
+        check_is_text(head, "csv", characters=_SEPARATORS)
     sample = _whole_lines(head[encoding.start :], encoding, is_all=source.size <= len(head))
     _check_kind(sample, source)
     layout, sample = _layout(sample, encoding, hints)

@@ -13,6 +13,7 @@ __all__ = ["Encoding", "find_encoding", "width_of"]
 _PIECE_BYTES = 1 << 20
 _SAMPLE_BYTES = 16 * 1024  # more tells an encoding no better, and takes longer
 _FEW = 6
+_MOST_ACCENTS = 0.3
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe\0\0", "utf-32-le"),
@@ -68,7 +69,8 @@ def find_encoding(source: Source, mime_type: str | None, most_bytes: int) -> Enc
         most_bytes: how far to look.
 
     Raises:
-        Refused: `bad_payload`, with the offset: the bytes are in no encoding, or in more than one.
+        Refused: `bad_payload`, with the offset: the bytes are in no encoding, or in more than one; `kind_mismatch` when they
+            are no text at all.
     """
     head = source.read(0, _SAMPLE_BYTES)
     marked = next((Encoding(name, len(mark)) for mark, name in _MARKS if head.startswith(mark)), None)
@@ -86,7 +88,12 @@ def find_encoding(source: Source, mime_type: str | None, most_bytes: int) -> Enc
         head if bad_at < len(head) else source.read(max(0, bad_at - _SAMPLE_BYTES), 2 * _SAMPLE_BYTES), bad_at
     )
     likely = _likeliest(source, head, bad_at)
-    return likely if _first_bad(source, likely, most_bytes) is None else Encoding("latin-1")
+    if _first_bad(source, likely, most_bytes) is None:
+        return likely
+    # Any bytes are characters of this one. Text of the languages that it is for is ASCII for the greater part.
+    if sum(byte > 0x7F for byte in head) > _MOST_ACCENTS * len(head):
+        raise Refused("kind_mismatch", "the content is binary data (kind file), no text (kind csv)", offset=bad_at)
+    return Encoding("latin-1")
 
 
 def _wide(head: bytes) -> Encoding | None:
