@@ -1,7 +1,6 @@
 """Members of archives: the list, and one of them without unpacking the rest."""
 
-from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,11 @@ from datamanager.errors import NotFound, Refused
 from datamanager.kinds.archives.member import Member, MemberType
 from datamanager.kinds.archives.names import plain_name
 from datamanager.kinds.archives.unpacking import RatioUnpacker
-from datamanager.kinds.tar import PLAIN_MIME_TYPE, find_member
+from datamanager.kinds.tar import PLAIN_MIME_TYPE
+from datamanager.kinds.tar import find_member as find_in_tar
 from datamanager.kinds.tar import read_members as read_tar
+from datamanager.kinds.zip import ZipScan
+from datamanager.kinds.zip import find_member as find_in_zip
 from datamanager.kinds.zip import read_members as read_zip
 from datamanager.kinds.zip.content import METHODS, MemberUnpacker, local_bytes, packed_start
 from datamanager.playback.bounded_cache import BoundedCache
@@ -29,7 +31,8 @@ from datamanager.storage.mongo import Document
 __all__ = ["MemberItem", "MemberPage", "MemberReader", "OpenMember"]
 
 _KINDS = ("zip", "tar")
-_CACHED_MEMBERS, _CACHED_PLACES = 100_000, 10_000
+_CACHED_MEMBERS, _CACHED_PLACES = 50_000, 5_000  # about 30 MB
+_KEPT_MEMBERS = 20_000  # of a zip with more of them each is looked for anew
 _PIECE_BYTES = 512 * 1024
 _GUESS_BYTES = 512
 _LOOK_S = 20.0
@@ -82,16 +85,19 @@ class OpenMember:
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
-    """The members of a zip, or of a packed tar as far as it was unpacked.
+class _Place:
+    """A member, and of a zip where it has to end at the latest."""
 
-    Attributes:
-        ends: of a zip: the offsets of all members, ascending, and of the directory.
-    """
+    member: Member
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The members of a zip, or of a packed tar as far as it was unpacked."""
 
     members: list[Member]
-    by_name: dict[str, Member]
-    ends: list[int]
+    by_name: dict[str, _Place]
     packing: str | None = None
     complete: bool = True
 
@@ -104,7 +110,7 @@ class MemberReader:
         self._clock = clock
         self._page_limit = page_limit
         self._indexes: BoundedCache[_Index] = BoundedCache(_CACHED_MEMBERS)
-        self._places: BoundedCache[Member] = BoundedCache(_CACHED_PLACES)
+        self._places: BoundedCache[_Place] = BoundedCache(_CACHED_PLACES)
         self._heavy = HeavyWork(_HEAVY)
 
     async def page(self, record_id: str, *, limit: str | None, cursor: str | None) -> MemberPage:
@@ -124,7 +130,10 @@ class MemberReader:
             following = scan.following if scan.following != after else None  # where there is no way on, say so
             complete = scan.following is None or following is not None
             return _page(scan.members, following, document, complete=complete)
-        index = await self._index(record_id, document)
+        if document["kind"] == "zip":
+            members, total = await self._zip_page(record_id, after, count)
+            return _page(members, after + count if after + count < total else None, document, complete=True)
+        index = await self._tar_index(record_id)
         following = after + count if after + count < len(index.members) else None
         return _page(
             index.members[after : after + count], following, document, complete=index.complete or following is not None
@@ -140,32 +149,56 @@ class MemberReader:
         document, stored = await self._contents.stored(record_id, _KINDS)
         plain = plain_name(name)
         if document["kind"] == "zip":
-            index = await self._index(record_id, document)
-            member = _known(index, plain, name)
-            by_range, pieces = await self._zip_pieces(stored, index, member)
+            place = await self._zip_place(record_id, plain, name)
+            member = place.member
+            by_range, pieces = await self._zip_pieces(stored, place)
         elif _is_plain_tar(document):
             member = await self._find(record_id, plain, name)
             by_range = member.holes is None
             pieces = partial(_plain_pieces, stored, member)
         else:
-            index = await self._index(record_id, document)
+            index = await self._tar_index(record_id)
             member = _known(index, plain, name)
             by_range = False
             pieces = partial(self._packed_pieces, stored, member, index.packing or "")
         return OpenMember(member.name, member.size, str(document["checksum"]), by_range, pieces)
 
-    async def _index(self, record_id: str, document: Document) -> _Index:
+    async def _zip_page(self, record_id: str, start: int, count: int) -> tuple[list[Member], int]:
+        index = self._indexes.get(record_id)
+        if index is None:
+            limits = self._contents.limits
+            scan = await self._contents.read(record_id, _KINDS, read_zip, limits, start, count, _KEPT_MEMBERS)
+            if scan.total > _KEPT_MEMBERS:
+                return scan.members, scan.total
+            index = self._keep(record_id, _Index(scan.members, _by_name(scan)))
+        return index.members[start : start + count], len(index.members)
+
+    async def _zip_place(self, record_id: str, plain: str, name: str) -> _Place:
+        index, key = self._indexes.get(record_id), f"{record_id}/{plain}"
+        place = index.by_name.get(plain) if index is not None else self._places.get(key)
+        if place is None and index is None:
+            limits = self._contents.limits
+            scan = await self._contents.read(record_id, _KINDS, find_in_zip, limits, plain, _KEPT_MEMBERS)
+            by_name = _by_name(scan)
+            place = by_name.get(plain)
+            if scan.total <= _KEPT_MEMBERS:
+                self._keep(record_id, _Index(scan.members, by_name))
+            elif place is not None:
+                self._places.put(key, place, 1)
+        if place is None:
+            raise NotFound(f"there is no member {name[:200]!r}")
+        return _Place(_with_content(place.member), place.end)
+
+    async def _tar_index(self, record_id: str) -> _Index:
         index = self._indexes.get(record_id)
         if index is not None:
             return index
         limits = self._contents.limits
-        if document["kind"] == "zip":
-            members, start = await self._contents.read(record_id, _KINDS, read_zip, limits)
-            index = _Index(members, _by_name(members), [*sorted(member.offset for member in members), start])
-        else:
-            scan = await self._contents.read(record_id, _KINDS, read_tar, limits, 0, limits.max_members)
-            by_name = _by_name(scan.members)
-            index = _Index(scan.members, by_name, [], scan.packing, complete=scan.following is None)
+        scan = await self._contents.read(record_id, _KINDS, read_tar, limits, 0, limits.max_members)
+        by_name = {plain_name(member.name): _Place(member) for member in scan.members}
+        return self._keep(record_id, _Index(scan.members, by_name, scan.packing, complete=scan.following is None))
+
+    def _keep(self, record_id: str, index: _Index) -> _Index:
         self._indexes.put(record_id, index, 1 + len(index.members))
         return index
 
@@ -173,8 +206,9 @@ class MemberReader:
         """A member of a plain tar, looked for from header to header; of a hard link, what it is another name of."""
         for _ in range(_HOPS):
             key = f"{record_id}/{plain}"
-            member = self._places.get(key) or await self._look(record_id, plain, name)
-            self._places.put(key, member, 1 + len(member.holes or ()))
+            place = self._places.get(key)
+            member = place.member if place is not None else await self._look(record_id, plain, name)
+            self._places.put(key, _Place(member), 1 + len(member.holes or ()))
             if member.type != "hardlink":
                 return _with_content(member)
             plain = plain_name(member.target or "")
@@ -186,7 +220,7 @@ class MemberReader:
         limits = self._contents.limits
         while following is not None and self._clock.monotonic_s() < end_s:
             before = following
-            member, following = await self._contents.read(record_id, _KINDS, find_member, limits, before, plain)
+            member, following = await self._contents.read(record_id, _KINDS, find_in_tar, limits, before, plain)
             if member is not None:
                 return member
             if following == before:
@@ -196,13 +230,14 @@ class MemberReader:
         raise NotFound(f"there is no member {name[:200]!r}")
 
     async def _zip_pieces(
-        self, stored: StoredBytes, index: _Index, member: Member
+        self, stored: StoredBytes, place: _Place
     ) -> tuple[bool, Callable[[int, int], AsyncIterator[bytes]]]:
+        member = place.member
         header = await stored.read(member.offset, _GUESS_BYTES)
         size = local_bytes(header)
         if size > len(header):
             header += await stored.read(member.offset + len(header), size - len(header))
-        start = packed_start(member, header[:size], index.ends[bisect_right(index.ends, member.offset)])
+        start = packed_start(member, header[:size], place.end)
         MemberUnpacker(member)  # says now whether it can be read
 
         async def pieces(first: int, last: int) -> AsyncGenerator[bytes, None]:
@@ -252,23 +287,23 @@ def _is_plain_tar(document: Document) -> bool:
     return document["kind"] == "tar" and document.get("mime_type") == PLAIN_MIME_TYPE
 
 
-def _by_name(members: Iterable[Member]) -> dict[str, Member]:
-    return {plain_name(member.name): member for member in members}
+def _by_name(scan: ZipScan) -> dict[str, _Place]:
+    return {plain_name(member.name): _Place(member, end) for member, end in zip(scan.members, scan.ends, strict=True)}
 
 
 def _known(index: _Index, plain: str, name: str) -> Member:
     for _ in range(_HOPS):
-        member = index.by_name.get(plain)
-        if member is None:
+        place = index.by_name.get(plain)
+        if place is None:
             beyond = (
                 ""
                 if index.complete
                 else f" among the first {len(index.members)}, further than which none is looked for"
             )
             raise NotFound(f"there is no member {name[:200]!r}{beyond}")
-        if member.type != "hardlink":
-            return _with_content(member)
-        plain = plain_name(member.target or "")
+        if place.member.type != "hardlink":
+            return _with_content(place.member)
+        plain = plain_name(place.member.target or "")
     raise Refused("bad_payload", f"the member {name[:200]!r} is a hard link to a hard link")
 
 

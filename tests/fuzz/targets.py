@@ -66,10 +66,10 @@ def _read_back(kind: str, data: bytes) -> None:
 
 def _unpack_zip(data: bytes) -> Iterator[int]:
     """Unpacks every member as reading back does."""
-    members, start = read_zip(BytesSource(data), _LIMITS)
-    for member in members:
+    scan = read_zip(BytesSource(data), _LIMITS, 0, 1000)
+    for member, end in zip(scan.members, scan.ends, strict=True):
         header = data[member.offset : member.offset + local_bytes(data[member.offset : member.offset + 30])]
-        begin = packed_start(member, header, start)
+        begin = packed_start(member, header, end)
         unpacker = MemberUnpacker(member)
         yield sum(len(piece) for piece in unpacker.feed(data[begin : begin + member.packed]))
         unpacker.finish()

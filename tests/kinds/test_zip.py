@@ -18,7 +18,7 @@ from support.archive_samples import tar_of, zip_of, zip_with
 from datamanager.errors import Refused
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.source import BytesSource
-from datamanager.kinds.zip import examine, read_members
+from datamanager.kinds.zip import examine, find_member, read_members
 from datamanager.kinds.zip.content import LOCAL_BYTES, MemberUnpacker, local_bytes, packed_start
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "zip"
@@ -39,11 +39,11 @@ def refusal(data: bytes, limits: KindLimits = LIMITS) -> Refused:
 
 def unpacked(data: bytes) -> dict[str, bytes]:
     """Every member's content, as it is read back."""
-    members, start = read_members(BytesSource(data), LIMITS)
+    scan = read_members(BytesSource(data), LIMITS, 0, 10**6)
     found = {}
-    for member in members:
+    for member, end in zip(scan.members, scan.ends, strict=True):
         size = local_bytes(data[member.offset : member.offset + LOCAL_BYTES])
-        begin = packed_start(member, data[member.offset : member.offset + size], start)
+        begin = packed_start(member, data[member.offset : member.offset + size], end)
         unpacker = MemberUnpacker(member)
         found[member.name] = b"".join(unpacker.feed(data[begin : begin + member.packed]))
         unpacker.finish()
@@ -119,6 +119,21 @@ def deflated(data: bytes) -> bytes:
 
 DEFLATED = deflated(b"content")
 SIZED = {"method": 8, "size": 7, "crc": zlib.crc32(b"content")}
+def test_members_are_read_by_parts_or_by_name() -> None:
+    data = zip_of({f"./m{i}": b"x" * i for i in range(5)}, zipfile.ZIP_STORED)
+    source = BytesSource(data)
+    part = read_members(source, LIMITS, 1, 2)
+    assert ([m.name for m in part.members], part.total) == (["./m1", "./m2"], 5)
+    assert part.ends[0] == part.members[1].offset
+    assert [m.name for m in find_member(source, LIMITS, "m3").members] == ["./m3"]
+    assert find_member(source, LIMITS, "m9").members == []
+    last = find_member(source, LIMITS, "m4")
+    assert last.ends == [data.index(b"PK\1\2")]
+    for all_of_them in (read_members(source, LIMITS, 1, 2, 5), find_member(source, LIMITS, "m3", 5)):
+        assert len(all_of_them.members) == 5
+    assert len(read_members(source, LIMITS, 1, 2, 4).members) == 2
+
+
 UNSAFE = [
     b"../evil", b"a/../../evil", b"a/..", b"..", b"/etc/passwd", b"//host/share", b"a\\b", b"..\\evil", b"\\evil", b"C:\\evil", b"c:evil",
     b"a\0b", b"NUL", b"a/CON", b"com1/x", b"lpt9",

@@ -150,6 +150,19 @@ async def test_hostile_archives_are_refused_and_their_neighbours_kept(server: st
             assert "(at byte " in item["detail"]
 
 
+async def test_members_of_large_zips_are_found_though_none_are_kept(server: str, http: httpx.AsyncClient) -> None:
+    many = zip_of({f"{i}.txt": b"%d" % i for i in range(20_001)}, zipfile.ZIP_STORED)
+    record = (await sent(server, http, "many", {"many": ("zip", many)}))["many"]
+    first = (await http.get(f"/records/{record['record_id']}/members?limit=3")).json()
+    assert [item["name"] for item in first["items"]] == ["0.txt", "1.txt", "2.txt"]
+    params = {"limit": 2, "cursor": first["next_cursor"]}
+    second = (await http.get(f"/records/{record['record_id']}/members", params=params)).json()
+    assert [item["name"] for item in second["items"]] == ["3.txt", "4.txt"]
+    for _ in range(2):
+        assert (await http.get(path_of(record, "20000.txt"))).content == b"20000"
+    assert (await http.get(path_of(record, "20001.txt"))).status_code == 404
+
+
 async def test_what_is_not_there_is_said(http: httpx.AsyncClient, records: dict[str, Any]) -> None:
     base = f"/records/{records['tar-gnu']['record_id']}/members"
     assert (await http.get("/records/none/members")).status_code == 404

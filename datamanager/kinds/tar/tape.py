@@ -21,7 +21,7 @@ class OutOfTime(Exception):
 class Budget:
     """How long one look at a tar may take."""
 
-    def __init__(self, cpu_s: float = 0.7, wall_s: float = 1.5) -> None:
+    def __init__(self, cpu_s: float = 0.5, wall_s: float = 1.0) -> None:
         self._cpu_end = time.process_time() + cpu_s
         self._wall_end = time.monotonic() + wall_s
 

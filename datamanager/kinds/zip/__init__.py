@@ -1,20 +1,22 @@
 """Kind `zip`: members by the central directory, each held to its local header, and as many as time allows to their CRC."""
 
 import time
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datamanager.kinds.archives.member import Member, listed
-from datamanager.kinds.archives.names import leads_out
+from datamanager.kinds.archives.names import leads_out, plain_name
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.source import BytesSource, Source
 from datamanager.kinds.zip.content import LOCAL_BYTES, METHODS, MemberUnpacker, local_bytes, packed_start
 from datamanager.kinds.zip.directory import Directory, read_directory
 
-__all__ = ["MIME_TYPE", "examine", "read_members"]
+__all__ = ["MIME_TYPE", "ZipScan", "examine", "find_member", "read_members"]
 
 MIME_TYPE = "application/zip"
-_CPU_S, _WALL_S = 0.8, 1.2
+_CPU_S, _WALL_S = 0.7, 1.0
 _LEAST_CPU_S = 0.2  # after a directory that took long
 _READ_BYTES, _READS = 64 * 1024 * 1024, 500  # of content that is not at hand
 _PIECE_BYTES = 256 * 1024
@@ -40,14 +42,62 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:  # noqa:
     return Found(MIME_TYPE, "zip", metadata)
 
 
-def read_members(source: Source, limits: KindLimits) -> tuple[list[Member], int]:
-    """The members in the directory's order, and where the directory begins: for reading them.
+@dataclass(frozen=True, slots=True)
+class ZipScan:
+    """Some members of a zip.
+
+    Attributes:
+        members: those that were asked for, in the directory's order.
+        ends: where each has to end at the latest: at the next one, or at the directory.
+        total: how many there are in all.
+    """
+
+    members: list[Member]
+    ends: list[int]
+    total: int
+
+
+def read_members(source: Source, limits: KindLimits, start: int, count: int, at_least: int = 0) -> ZipScan:
+    """Members in the directory's order, from number `start` on.
+
+    Args:
+        source: the content.
+        limits: how much it may hold.
+        start: the first one's number.
+        count: how many.
+        at_least: of a zip of no more than so many members all are given, for keeping them.
 
     Raises:
-        Refused: as `examine`.
+        Refused: it is no zip that can be read.
     """
     directory = read_directory(source, limits)
-    return list(directory.members), directory.start
+    total = len(directory.members)
+    members = directory.members if total <= at_least else directory.members[start : start + count]
+    return ZipScan(list(members), _ends(members, directory), total)
+
+
+def find_member(source: Source, limits: KindLimits, plain: str, at_least: int = 0) -> ZipScan:
+    """The member of a name, as `plain_name` makes it; none where there is none.
+
+    Args:
+        source: the content.
+        limits: how much it may hold.
+        plain: the name.
+        at_least: as `read_members` has it.
+
+    Raises:
+        Refused: it is no zip that can be read.
+    """
+    directory = read_directory(source, limits)
+    if len(directory.members) <= at_least:
+        return ZipScan(list(directory.members), _ends(directory.members, directory), len(directory.members))
+    members = [member for member in directory.members if member.name == plain or plain_name(member.name) == plain]
+    return ZipScan(members, _ends(members, directory), len(directory.members))
+
+
+def _ends(members: Sequence[Member], directory: Directory) -> list[int]:
+    offsets = [*sorted(member.offset for member in directory.members), directory.start]
+    return [offsets[bisect_right(offsets, member.offset)] for member in members]
 
 
 def _methods(members: tuple[Member, ...]) -> dict[str, int]:
