@@ -24,7 +24,6 @@ def test_the_readme_s_video_has_a_playlist(
     (block,) = [block for block in blocks if "playlist.m3u8" in block]
     space: dict[str, Any] = {}
     exec(block.replace("http://127.0.0.1:8080", server), space)  # noqa: S102 - our own page
-    assert space["uploaded"].size_bytes == (tmp_path / "drive.mp4").stat().st_size
     for _ in range(20):
         answer = httpx.get(space["playlist"], trust_env=False, timeout=30)
         if answer.status_code == 200:
