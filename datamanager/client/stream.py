@@ -122,6 +122,7 @@ class Stream:
         value: Any = _NO_VALUE,
         name: str | None = None,
         mime_type: str | None = None,
+        payload: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> bool:
         """A record of any other kind: bytes or text as they are, the content of the file at a `Path`, or a value.
@@ -134,6 +135,7 @@ class Stream:
                 values. In a `vuer_msg` numpy arrays are arrays, at any depth.
             name: of the file; a `Path` brings its own.
             mime_type: what it is; the server looks for itself when None.
+            payload: the kind's own fields, such as `mode` of parameters or `time_column` of a csv.
             metadata: merged into the stream's.
 
         Raises:
@@ -147,12 +149,13 @@ class Stream:
         if isinstance(data, Path):
             name = data.name if name is None else name
             data = data.read_bytes()
-        payload = {"data": data} if data is not None else _value_payload(kind, value)
+        fields = {"data": data} if data is not None else _value_payload(kind, value)
+        fields = {**(payload or {}), **fields}
         if name is not None:
-            payload["name"] = name
+            fields["name"] = name
         if mime_type is not None:
-            payload["mime_type"] = mime_type
-        return self._send(kind, to_ns(t), payload, metadata)
+            fields["mime_type"] = mime_type
+        return self._send(kind, to_ns(t), fields, metadata)
 
     def log_text(self, t: Time, message: str, *, level: str = "info", logger: str | None = None, **fields: Any) -> bool:
         """A log line.
