@@ -16,6 +16,7 @@ from support.media_samples import annexb, chunk, sound_file, video_file, wav
 from datamanager.errors import Refused
 from datamanager.kinds.joined import JoinedSource
 from datamanager.kinds.kind import Found, Hints, KindLimits
+from datamanager.kinds.media.track import Container, Track, describe
 from datamanager.kinds.source import BytesSource
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -246,6 +247,15 @@ def test_recordings_without_an_end_are_taken() -> None:
     endless[4:8] = endless[40:44] = b"\xff\xff\xff\xff"
     assert examine("audio", bytes(endless)).metadata["duration_s"] == 0.5
     assert examine("audio", bytes(endless[:-1000])).metadata["duration_s"] == pytest.approx(0.5 - 500 / 16_000)
+
+
+def test_numbers_that_no_database_keeps_are_left_out() -> None:
+    data = golden("video", "plain.webm")
+    at = data.index(b"\xb0\x81\x60\xba\x81\x40")
+    changed = data[:at] + b"\xb0\x84\xff\xff\xff\xff" + data[at + 6 :]
+    assert examine("video", changed).metadata["width"] == 2**32 - 1
+    track = Track("video", "x", width=2**64 - 1, fps=float("inf"), duration_s=1e300)
+    assert describe(Container("mkv", [track])) == {"format": "mkv", "tracks": 1, "codec": "x"}
 
 
 @pytest.mark.parametrize("size", [(64, 48), (66, 50), (176, 144), (1280, 720), (1920, 1080)])

@@ -11,6 +11,7 @@ from datamanager.kinds.kind import KindLimits
 __all__ = ["Container", "Track", "check_tracks", "describe"]
 
 TrackKind = Literal["video", "audio", "other"]
+_MOST_NUMBER = 2**53
 _MOST_SECONDS = 1e9  # 31 years: a duration beyond it is no duration
 
 
@@ -89,7 +90,12 @@ def describe(container: Container) -> dict[str, Any]:
         found |= {f"audio_{name}": value for name, value in sound.items()} if videos else sound
     durations = [t.duration_s for t in container.tracks if t.duration_s]
     found["duration_s"] = _rounded(container.duration_s or max(durations, default=None))
-    return {name: value for name, value in (found | container.extra).items() if value is not None}
+    return {name: value for name, value in (found | container.extra).items() if _is_told(value)}
+
+
+def _is_told(value: object) -> bool:
+    """What is not known is left out, and so are numbers that are none: a width beyond all screens."""
+    return value is not None and not (isinstance(value, int) and value > _MOST_NUMBER)
 
 
 def _rounded(value: float | None) -> float | None:
