@@ -167,20 +167,30 @@ def test_every_container_gives_a_preview(form: str) -> None:
     assert np.allclose(times(made.init, segments, "video"), np.arange(20) / 10, atol=0.002)
 
 
-def test_pictures_with_b_slices_are_not_taken_as_they_are() -> None:
+def reordered(count: int) -> bytes:
+    """H.264 whose pictures come in another order than they are shown in."""
     file = io.BytesIO()
     with av.open(file, "w", format="h264") as out:
         stream: Any = out.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.options = {"bf": "2", "b-adapt": "0"}
-        for number in range(20):
+        for number in range(count):
             frame = av.VideoFrame.from_ndarray(picture_at(number, 96, 64), "rgb24")
             frame.pts = number
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert has_reordering(nals(file.getvalue()))
-    assert remux(BytesSource(file.getvalue()), None, 0, 90_000) is None
+    return file.getvalue()
+
+
+def test_pictures_that_come_in_another_order_are_encoded_anew() -> None:
+    data = reordered(60)
+    assert has_reordering(nals(data))
+    assert remux(BytesSource(data), None, 0, 90_000) is None
     assert not has_reordering(nals(annexb()))
+    made = transcode_slice(BytesSource(data), SliceRequest("b", "h264", 0, 0, LIMITS, base=900_000, fps=10))
+    assert np.allclose(times(made.init, made.segments, "video"), 10 + np.arange(60) / 10, atol=1e-3)
+    rest = transcode_slice(BytesSource(data), SliceRequest("b", "h264", 360_000, 1, LIMITS, base=900_000, fps=10))
+    assert [(s.start, s.ticks) for s in rest.segments] == [(360_000, 180_000)]
 
 
 def test_a_long_chunk_is_parted_at_its_keyframes() -> None:

@@ -21,6 +21,7 @@ class SliceRequest:
         start: where to begin, in ticks.
         number: how many segments there are before.
         base: ticks that all times are moved by.
+        fps: pictures a second, of a stream that has no times.
         budget_s: how long to work, once there is a segment.
         most_bytes: how much to make, about.
     """
@@ -31,6 +32,7 @@ class SliceRequest:
     number: int
     limits: TranscodeLimits
     base: int = 0
+    fps: float = 30.0
     budget_s: float = 8.0
     most_bytes: int = 16_000_000
 
@@ -122,7 +124,9 @@ def _take_up(source: Source, request: SliceRequest) -> _Open:
         return held
     _let_go()
     renewable = _Renewable(source)
-    transcoder = Transcoder(renewable, request.form, request.limits, request.start, request.base, request.number)
+    transcoder = Transcoder(
+        renewable, request.form, request.limits, request.start, request.base, request.number, request.fps
+    )
     _Held.open = _Open(request.key, renewable, transcoder, transcoder.segments())
     return _Held.open
 

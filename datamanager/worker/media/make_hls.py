@@ -82,6 +82,7 @@ class MakeHls:
             len(durations),
             self._limits,
             base=hls["base"],
+            fps=metadata.get("fps") or _DEFAULT_FPS,
             budget_s=self._budget_s,
         )
         source = await whole_source(self._stores, document)

@@ -84,15 +84,25 @@ class Transcoder:
         limits: how much is worked on.
         start: where to begin: 0, or where a segment that was made before ends.
         base: ticks that all times are moved by.
+        number: how many segments there are before.
+        fps: pictures a second, of a stream that has no times.
 
     Raises:
         Refused: `bad_payload`, `too_large`: it cannot be opened.
     """
 
     def __init__(
-        self, source: Source, form: str, limits: TranscodeLimits, start: int = 0, base: int = 0, number: int = 0
+        self,
+        source: Source,
+        form: str,
+        limits: TranscodeLimits,
+        start: int = 0,
+        base: int = 0,
+        number: int = 0,
+        fps: float = 30.0,
     ) -> None:
         self._limits, self._start, self._base, self._number = limits, start, base, number
+        self._rate = Fraction(fps).limit_denominator(1001) if form == "h264" else None
         self.at = start
         self.init = b""
         self.codecs = ""
@@ -141,6 +151,9 @@ class Transcoder:
         yield from self._finish()
 
     def _frames(self) -> Iterator[Any]:
+        if self._rate is not None:
+            yield from self._timeless(self._rate)
+            return
         streams = [self._video] + ([self._audio] if self._audio is not None else [])
         first = next((f for f in decoded(self._container, [self._video]) if f.time is not None), None)
         if first is None:
@@ -152,6 +165,14 @@ class Transcoder:
             yield from decoded(self._container, streams)
         except Refused as refused:
             self.cut = refused.detail
+
+    def _timeless(self, rate: Fraction) -> Iterator[VideoFrame]:
+        """The pictures of a stream without times, which comes from its beginning only."""
+        for number, frame in enumerate(decoded(self._container, [self._video])):
+            frame.pts, frame.time_base = number, 1 / rate
+            if number == 0:
+                self._prepare(frame)
+            yield frame
 
     def _seek(self, seconds: float) -> None:
         try:
