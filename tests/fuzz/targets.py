@@ -10,8 +10,13 @@ from pathlib import Path
 
 from datamanager.client import from_vuer
 from datamanager.errors import DatamanagerError
+from datamanager.kinds.csv.pages import read_page
+from datamanager.kinds.csv.series import read_batches
 from datamanager.kinds.documents.look import JSON_KINDS, read_json
 from datamanager.kinds.kind import Hints, KindLimits
+from datamanager.kinds.log_entries import LogFilter, find_entries
+from datamanager.kinds.markdown.html import render_markdown
+from datamanager.kinds.parameters.replay import apply_all
 from datamanager.kinds.safetensors.header import read_header
 from datamanager.kinds.safetensors.npy import npy_header
 from datamanager.kinds.source import BytesSource
@@ -91,6 +96,21 @@ def _see(data: bytes) -> None:
     transcode_slice(BytesSource(data), SliceRequest("fuzzed", form, 0, 0, limits, budget_s=0))
 
 
+def _read_rows(data: bytes) -> None:
+    """A table that was taken in has rows, from any place on, and may be fed."""
+    hints = Hints(payload={"time_column": "column_1", "header": False})
+    found = examine_content("csv", BytesSource(data), hints, _LIMITS)
+    page = read_page(BytesSource(data), found.fields["table"], None, 1, 3, [])
+    read_page(BytesSource(data), found.fields["table"], page.next, 0, 1000, [])
+    read_batches(BytesSource(data), found.fields["table"], found.fields["series"])
+
+
+def _search(data: bytes) -> None:
+    """A log that was taken in has entries."""
+    _examine("log", data)
+    find_entries([(BytesSource(data), 0)], LogFilter(level="info", text="a"), 1000)
+
+
 KINDS: Mapping[str, Target] = {
     kind: Target(partial(_examine, kind), (kind,)) for kind in KIND_TABLE if kind != "time_series"
 }
@@ -102,6 +122,12 @@ OTHERS: Mapping[str, Target] = {
         lambda data: [npy_header(t) for t in read_header(BytesSource(data), 10_000).tensors], ("safetensors",)
     ),
     "vuer_msg in the client": Target(from_vuer, ("vuer_msg",)),
+    "markdown as HTML": Target(lambda data: render_markdown(BytesSource(data), _LIMITS), ("markdown",)),
+    "rows of a csv": Target(_read_rows, ("csv",)),
+    "parameters put together": Target(
+        lambda data: apply_all(b'{"a": 1}', [("merge", BytesSource(data))]), ("parameters",)
+    ),
+    "entries of a log": Target(_search, ("log",)),
     "a sound in a worker": Target(_hear, ("audio",)),
     "a video in a worker": Target(_see, ("video",)),
 }
