@@ -239,6 +239,22 @@ def test_a_rate_of_pictures_may_be_said_of_chunks() -> None:
     assert refusal("video", data, {"fps": float("nan")}).code == "bad_payload"
 
 
+def test_a_format_that_is_said_must_be_the_one_that_it_is() -> None:
+    both = golden("video", "both.mp4")
+    for said in ("mp4", "MP4", "mov", "something of ours"):
+        assert examine("video", both, {"format": said}).metadata["format"] == "mp4"
+    refused = refusal("video", both, {"format": "webm"})
+    assert (refused.code, "webm" in refused.detail, "mp4" in refused.detail) == ("kind_mismatch", True, True)
+    assert refusal("audio", golden("audio", "tone.mp3"), {"format": "wav"}).code == "kind_mismatch"
+
+
+def test_a_frame_number_and_a_camera_are_kept() -> None:
+    found = examine("video", golden("video", "chunk.h264"), {"frame_number": 7, "camera_id": "front", "fps": 5})
+    assert (found.metadata["frame_number"], found.metadata["camera_id"], found.metadata["fps"]) == (7, "front", 5)
+    assert refusal("video", golden("video", "both.mp4"), {"frame_number": "7"}).code == "wrong_type"
+    assert refusal("video", golden("video", "both.mp4"), {"frame_number": 2**63}).code == "bad_payload"
+
+
 def test_recordings_without_an_end_are_taken() -> None:
     live = sound_file("webm", "libopus", live="1")
     assert examine("audio", live).metadata["live"] is True
@@ -256,6 +272,17 @@ def test_numbers_that_no_database_keeps_are_left_out() -> None:
     assert examine("video", changed).metadata["width"] == 2**32 - 1
     track = Track("video", "x", width=2**64 - 1, fps=float("inf"), duration_s=1e300)
     assert describe(Container("mkv", [track])) == {"format": "mkv", "tracks": 1, "codec": "x"}
+
+
+def test_real_files_are_what_they_are(recordings: Path) -> None:
+    (drive,) = recordings.glob("video/udacity/*.mp4")
+    found = examine("video", drive.read_bytes()).metadata
+    wanted = {"width": 960, "height": 540, "fps": 25.0, "frames": 221, "duration_s": 8.84, "audio_channels": 2}
+    assert {name: found[name] for name in wanted} == wanted
+    sounds = [p for p in (recordings.parent / "formats/audio").rglob("*") if p.suffix in (".wav", ".flac", ".opus")]
+    assert len(sounds) > 20
+    for path in sounds:
+        assert examine("audio", path.read_bytes()).metadata["channels"] > 0, path
 
 
 @pytest.mark.parametrize("size", [(64, 48), (66, 50), (176, 144), (1280, 720), (1920, 1080)])

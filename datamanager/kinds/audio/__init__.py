@@ -11,6 +11,7 @@ from datamanager.kinds.media.jobs import AUDIO_JOB
 from datamanager.kinds.media.mp3 import find_sound, read_mp3
 from datamanager.kinds.media.mp4 import read_mp4
 from datamanager.kinds.media.ogg import read_ogg
+from datamanager.kinds.media.said import check_said
 from datamanager.kinds.media.sniff import name_other, sniff_media
 from datamanager.kinds.media.track import Container, check_tracks, describe
 from datamanager.kinds.media.wav import read_wav
@@ -51,7 +52,8 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
     _refuse_pictures(container)
     mime_type, ending = _MIME_TYPES[container.format]
     wants = () if container.format == "pcm" else (AUDIO_JOB,)  # of chunks, which are many, only when asked for
-    return Found(mime_type, ending, describe(container), wants=wants)
+    metadata = describe(container) | check_said(hints, container.format)
+    return Found(mime_type, ending, metadata, wants=wants)
 
 
 def _read(source: Source) -> Container:

@@ -7,6 +7,7 @@ from datamanager.kinds.media.avi import read_avi
 from datamanager.kinds.media.ebml import read_ebml
 from datamanager.kinds.media.jobs import HLS_JOB, THUMBNAILS_JOB
 from datamanager.kinds.media.mp4 import read_mp4
+from datamanager.kinds.media.said import check_said
 from datamanager.kinds.media.sniff import name_other, sniff_media
 from datamanager.kinds.media.track import Container, check_tracks, describe
 from datamanager.kinds.media.window import Window
@@ -46,7 +47,7 @@ def examine(source: Source, hints: Hints, limits: KindLimits) -> Found:
             raise Refused("kind_mismatch", detail)
         raise Refused("bad_payload", f"the {container.format} has no track of pictures")
     mime_type, ending = _MIME_TYPES[container.format]
-    metadata = describe(container)
+    metadata = describe(container) | check_said(hints, container.format)
     if part == "chunk" and not container.tracks[0].frames:
         part = "init"  # parameters alone: what follows needs them
     metadata["part"] = part
