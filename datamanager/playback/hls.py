@@ -61,6 +61,10 @@ def write_playlist(parts: Sequence[PlaylistPart], urls: dict[str, str], *, is_en
     ]
     if all(part.independent for part in parts):
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
+    if not is_ended and not any(part.is_live for part in parts):
+        lines.append(
+            "#EXT-X-START:TIME-OFFSET=0"
+        )  # whole videos that may get more are no reason to begin with the last
     before: PlaylistPart | None = None
     for part in parts:
         lines += _lines(part, before, urls)

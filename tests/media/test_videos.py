@@ -122,6 +122,16 @@ async def test_two_videos_play_one_after_the_other(server: str, http: httpx.Asyn
     assert part.parts[0].moment == "2023-11-14T22:13:24.000Z"
 
 
+async def test_a_session_that_goes_on_is_played_from_its_beginning(server: str, http: httpx.AsyncClient) -> None:
+    await send(server, "video-open", [{"data": video_file(seconds=1)}], bye=False)
+    address = "/api/v1/sessions/raw/video-open/playlist.m3u8"
+    playlist = read_playlist((await get(http, address)).text)
+    assert (playlist.is_ended, playlist.tags["#EXT-X-PLAYLIST-TYPE"]) == (False, "EVENT")
+    assert playlist.tags["#EXT-X-START"] == "TIME-OFFSET=0"
+    over = await whole_playlist(http, "video-open", end=str(T0 + 100 * S))  # long ago: nothing more comes
+    assert over.duration_s == 1
+
+
 async def test_chunks_of_h264_are_one_stream_that_is_not_encoded_anew(server: str, http: httpx.AsyncClient) -> None:
     chunks = [annexb(10, first=10 * n) for n in range(4)]
     await send(server, "video-live", [{"data": c, "fps": 10} for c in chunks[:2]], step_ns=S, bye=False)
@@ -133,6 +143,7 @@ async def test_chunks_of_h264_are_one_stream_that_is_not_encoded_anew(server: st
         await asyncio.sleep(0.1)
     assert not early.is_ended
     assert early.tags["#EXT-X-PLAYLIST-TYPE"] == "EVENT"
+    assert "#EXT-X-START" not in early.tags
 
     async with RawRobot(server, "video-live") as robot:
         await robot.hello()

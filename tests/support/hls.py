@@ -44,8 +44,8 @@ def read_playlist(text: str) -> Playlist:
         name, _, value = line.partition(":") if line.startswith("#") else ("", "", "")
         if name in ("#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-PLAYLIST-TYPE"):
             tags[name] = value
-        elif name == "#EXT-X-INDEPENDENT-SEGMENTS":
-            tags[name] = ""
+        elif name in ("#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START"):
+            tags[name] = value
         elif name == "#EXT-X-DISCONTINUITY":
             parts.append(Part())
         elif name == "#EXT-X-MAP":
