@@ -34,6 +34,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK_BYTES = 1024 * 1024
 _AT_ONCE = 4
+_ROUNDS = 5
 _TIMEOUT_S = 60.0
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]+")
@@ -164,10 +165,7 @@ class Uploader:
         known = item["status"] == "done"
         digest = asyncio.create_task(_checksum_of(path, checksum))
         try:
-            if item["status"] == "open":
-                await self._send(_Job(path, asked["size_bytes"], item, progress))
-            found = await digest
-            item = await self._complete(item["upload_id"], found)
+            item, found = await self._bring(_Job(path, asked["size_bytes"], item, progress), digest)
         finally:
             digest.cancel()
             await asyncio.gather(digest, return_exceptions=True)
@@ -183,6 +181,25 @@ class Uploader:
             found,
             known,
         )
+
+    async def _bring(self, job: _Job, digest: "asyncio.Task[str]") -> tuple[dict[str, Any], str]:
+        """Sends what S3 lacks and has the upload completed; again where S3 has lost a part that it had said it has.
+
+        A connection that was cut may go on in S3 for a while, and then what came of it takes the place of the whole part.
+        """
+        for rounds_left in reversed(range(_ROUNDS)):
+            if job.item["status"] == "open":
+                await self._send(job)
+            checksum = await digest
+            try:
+                return await self._complete(job.item["upload_id"], checksum), checksum
+            except UploadFailed as failed:
+                if failed.status != httpx.codes.CONFLICT or not rounds_left:
+                    raise
+                job.item = await self._look(job.item["upload_id"], 0, None)
+                if job.item["status"] not in ("open", "completing"):
+                    raise
+        raise AssertionError("the last round returns or raises")
 
     # The bytes.
 

@@ -21,6 +21,7 @@ __all__ = ["Multipart", "Part"]
 _SIGNED_S = 300
 _TIMEOUT_S = 20.0
 _JOIN_TIMEOUT_S = 600.0  # S3 may take minutes to put ten thousand parts together
+_REPEATS = 50  # parts of the same number, beyond those that are asked for
 _PAGE = 1000  # parts that S3 lists at once, at most
 _MAX_ANSWER_BYTES = 4_000_000
 
@@ -53,6 +54,9 @@ class Multipart:
     async def parts(self, key: str, s3_upload_id: str, *, after: int = 0, limit: int | None = None) -> list[Part]:
         """The parts that S3 has, by number, those behind the number `after`.
 
+        A number may stand there several times: SeaweedFS keeps what came of a connection that broke, of any size, beside
+        the part that was sent again.
+
         Args:
             key: the S3 key.
             s3_upload_id: which upload.
@@ -62,7 +66,7 @@ class Multipart:
         found: list[Part] = []
         until = None if limit is None else after + limit
         while until is None or after < until:
-            asked = _PAGE if until is None else min(_PAGE, until - after)
+            asked = _PAGE if until is None else min(_PAGE, until - after + _REPEATS)
             page = {"uploadId": s3_upload_id, "part-number-marker": str(after), "max-parts": str(asked)}
             answer = await self._ask("GET", key, page)
             parts = [_part(each) for each in answer.iterfind("{*}Part")]

@@ -26,7 +26,7 @@ def test_a_killed_complete_is_gone_on_with(new_config: Callable[[], Config], tmp
         robot = RawUploader(server.url, "killed")
         item = robot.begin(data)
         robot.put(item, data)
-        for pause_s in (0.0, 0.03, 0.08):
+        for pause_s in (0.02, 0.1):
             with ThreadPoolExecutor(1) as pool:
                 asked = pool.submit(_ask, server.url, item["upload_id"])
                 time.sleep(pause_s)

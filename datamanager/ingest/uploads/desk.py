@@ -139,12 +139,11 @@ class UploadDesk:
     async def _part_page(self, document: UploadDocument, after: int, limit: int) -> dict[str, Any]:
         size_bytes, size, s3_id = document["size_bytes"], document["part_size"], document["s3_upload_id"]
         count = part_count(size_bytes, size)
-        there = {
-            p.number: p.size for p in await self._s3.multipart.parts(document["key"], s3_id, after=after, limit=limit)
-        }
+        listed = await self._s3.multipart.parts(document["key"], s3_id, after=after, limit=limit)
+        there = {(p.number, p.size) for p in listed}
         numbers = range(after + 1, min(after + limit, count) + 1)
         spans = {n: part_span(n, size_bytes, size) for n in numbers}
-        missing = [n for n in numbers if there.get(n) != spans[n][1]]
+        missing = [n for n in numbers if (n, spans[n][1]) not in there]
         urls = dict(zip(missing, self._s3.sign_parts(document["key"], s3_id, missing, self._url_ttl_s), strict=True))
         parts = [UploadPart(number=n, offset=spans[n][0], size=spans[n][1], url=urls.get(n)) for n in numbers]
         following = after + limit

@@ -47,21 +47,21 @@ class RecordMaker:
         """
         if document["part_size"] is None:
             there = await self._s3.size(document["staging"])
-            return None if there is not None or await self._s3.size(document["key"]) is not None else "the bytes"
+            return None if there is not None or await self._s3.size(document["key"]) is not None else "the bytes are"
         try:
             _, missing = await self._parts(document)
         except NotFound:
-            missing = [] if await self._s3.size(document["key"]) is not None else [1]
+            return None if await self._s3.size(document["key"]) is not None else "all its parts are"
         if not missing:
             return None
-        return f"{len(missing)} parts, of them {', '.join(str(n) for n in missing[:20])}"
+        return f"{len(missing)} parts, of them {', '.join(str(n) for n in missing[:20])}, are"
 
     async def _parts(self, document: UploadDocument) -> tuple[list[Part], list[int]]:
         size_bytes, size = document["size_bytes"], document["part_size"]
-        parts = {p.number: p for p in await self._s3.multipart.parts(document["key"], document["s3_upload_id"])}
-        wanted = {n: part_span(n, size_bytes, size)[1] for n in range(1, part_count(size_bytes, size) + 1)}
-        missing = [n for n, length in wanted.items() if n not in parts or parts[n].size != length]
-        return [parts[n] for n in sorted(parts) if n in wanted], missing
+        spans = {n: part_span(n, size_bytes, size)[1] for n in range(1, part_count(size_bytes, size) + 1)}
+        listed = await self._s3.multipart.parts(document["key"], document["s3_upload_id"])
+        parts = {p.number: p for p in listed if spans.get(p.number) == p.size}
+        return [parts[n] for n in sorted(parts)], [n for n in spans if n not in parts]
 
     async def settle(self, document: UploadDocument) -> None:
         """Sees to it that the object stands under its own key, where nobody else can write any more.
