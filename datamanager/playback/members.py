@@ -1,5 +1,6 @@
 """Members of archives: the list, and one of them without unpacking the rest."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datamanager.errors import NotFound, Refused
 from datamanager.kinds.archives.member import Member, MemberType
 from datamanager.kinds.archives.names import plain_name
 from datamanager.kinds.archives.unpacking import RatioUnpacker
-from datamanager.kinds.tar import PLAIN_MIME_TYPE
+from datamanager.kinds.tar import PLAIN_MIME_TYPE, find_packed
 from datamanager.kinds.tar import find_member as find_in_tar
 from datamanager.kinds.tar import read_members as read_tar
 from datamanager.kinds.zip import ZipScan
@@ -158,7 +159,7 @@ class MemberReader:
             pieces = partial(_plain_pieces, stored, member)
         else:
             index = await self._tar_index(record_id)
-            member = _known(index, plain, name)
+            member = await self._find_packed(document, index, plain, name)
             by_range = False
             pieces = partial(self._packed_pieces, stored, member, index.packing or "")
         return OpenMember(member.name, member.size, str(document["checksum"]), by_range, pieces)
@@ -194,7 +195,8 @@ class MemberReader:
         if index is not None:
             return index
         limits = self._contents.limits
-        scan = await self._contents.read(record_id, _KINDS, read_tar, limits, 0, limits.max_members)
+        most = min(limits.max_members, _CACHED_MEMBERS - 1)
+        scan = await self._contents.read(record_id, _KINDS, read_tar, limits, 0, most)
         by_name = {plain_name(member.name): _Place(member) for member in scan.members}
         return self._keep(record_id, _Index(scan.members, by_name, scan.packing, complete=scan.following is None))
 
@@ -213,6 +215,30 @@ class MemberReader:
                 return _with_content(member)
             plain = plain_name(member.target or "")
         raise Refused("bad_payload", f"the member {name[:200]!r} is a hard link to a hard link")
+
+    async def _find_packed(self, document: Document, index: _Index, plain: str, name: str) -> Member:
+        """A member of a packed tar; beyond what is listed it is looked for by unpacking all before it, once."""
+        for _ in range(_HOPS):
+            key = f"{document['_id']}/{plain}"
+            place = index.by_name.get(plain) or self._places.get(key)
+            if place is None:
+                place = _Place(await self._look_packed(document, index, plain, name))
+                self._places.put(key, place, 1 + len(place.member.holes or ()))
+            if place.member.type != "hardlink":
+                return _with_content(place.member)
+            plain = plain_name(place.member.target or "")
+        raise Refused("bad_payload", f"the member {name[:200]!r} is a hard link to a hard link")
+
+    async def _look_packed(self, document: Document, index: _Index, plain: str, name: str) -> Member:
+        if not index.complete:
+            source, limits = self._contents.source(document), self._contents.limits
+            async with self._heavy.begun():
+                member, is_sure = await asyncio.to_thread(find_packed, source, limits, plain, _LOOK_S)
+            if member is not None:
+                return member
+            if not is_sure:
+                raise Refused("too_large", f"the member {name[:200]!r} was not found by unpacking for {_LOOK_S} s")
+        raise NotFound(f"there is no member {name[:200]!r}")
 
     async def _look(self, record_id: str, plain: str, name: str) -> Member:
         following: int | None = 0
@@ -289,22 +315,6 @@ def _is_plain_tar(document: Document) -> bool:
 
 def _by_name(scan: ZipScan) -> dict[str, _Place]:
     return {plain_name(member.name): _Place(member, end) for member, end in zip(scan.members, scan.ends, strict=True)}
-
-
-def _known(index: _Index, plain: str, name: str) -> Member:
-    for _ in range(_HOPS):
-        place = index.by_name.get(plain)
-        if place is None:
-            beyond = (
-                ""
-                if index.complete
-                else f" among the first {len(index.members)}, further than which none is looked for"
-            )
-            raise NotFound(f"there is no member {name[:200]!r}{beyond}")
-        if place.member.type != "hardlink":
-            return _with_content(place.member)
-        plain = plain_name(place.member.target or "")
-    raise Refused("bad_payload", f"the member {name[:200]!r} is a hard link to a hard link")
 
 
 def _with_content(member: Member) -> Member:

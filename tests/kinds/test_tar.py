@@ -17,7 +17,7 @@ from support.archive_samples import PACKERS, tar_of, tar_with, zip_of
 from datamanager.errors import Refused
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.source import BytesSource
-from datamanager.kinds.tar import examine, find_member, read_members
+from datamanager.kinds.tar import examine, find_member, find_packed, read_members
 from datamanager.kinds.tar.tape import Budget, OutOfTime
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "tar"
@@ -78,6 +78,17 @@ def test_a_plain_tar_is_read_on_from_any_member() -> None:
     found, following = find_member(source, LIMITS, 0, "m702")
     assert (found and found.name, following) == ("m702", None)
     assert find_member(source, LIMITS, 0, "m7") == (None, None)
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+def test_a_member_of_a_packed_tar_is_found_by_unpacking(packing: str) -> None:
+    plain = tar_of({f"./m{i}": os.urandom(50_000) for i in range(30)})
+    source = BytesSource(PACKERS[packing](plain))
+    found, is_sure = find_packed(source, LIMITS, "m29", 10)
+    assert found is not None
+    assert (found.name, plain[found.offset - 512 :][:5], is_sure) == ("./m29", b"./m29", True)
+    assert find_packed(source, LIMITS, "m30", 10) == (None, True)
+    assert find_packed(source, LIMITS, "m29", -1) == (None, False)
 
 
 UNSAFE = [b"../evil", b"a/../../evil", b"/etc/passwd", b"..", b"..\\evil", b"\\evil", b"C:\\evil", b"c:evil"]

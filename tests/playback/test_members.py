@@ -4,12 +4,16 @@ import os
 import tarfile
 import zipfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from support.archive_samples import PACKERS, tar_of, tar_with, zip_of, zip_with
+from support.processes import served
 from support.raw_robot import RawRobot
+
+from datamanager.config import Config
 
 LARGE = os.urandom(700_000) + b"text " * 300_000  # 2.2 MB: more than a batch
 MEMBERS = {
@@ -161,6 +165,19 @@ async def test_members_of_large_zips_are_found_though_none_are_kept(server: str,
     for _ in range(2):
         assert (await http.get(path_of(record, "20000.txt"))).content == b"20000"
     assert (await http.get(path_of(record, "20001.txt"))).status_code == 404
+
+
+async def test_members_beyond_those_listed_are_found(
+    records: dict[str, Any], server_config: Config, tmp_path: Path
+) -> None:
+    with served(server_config, log=tmp_path / "serve.log", DATAMANAGER_ARCHIVE_MAX_MEMBERS="2") as url:
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, timeout=20) as few:
+            for packing in PACKERS:
+                record = records[f"tar-{packing}"]
+                page = (await few.get(f"/records/{record['record_id']}/members")).json()
+                assert (len(page["items"]), page["next_cursor"], page["complete"]) == (2, None, False)
+                assert (await few.get(path_of(record, "late.txt"))).content == b"the last"
+                assert (await few.get(path_of(record, "later.txt"))).status_code == 404
 
 
 async def test_what_is_not_there_is_said(http: httpx.AsyncClient, records: dict[str, Any]) -> None:

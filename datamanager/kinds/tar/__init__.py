@@ -1,5 +1,6 @@
 """Kind `tar`, plain or packed by gzip, bzip2, xz or Zstandard: its members, as far as there is time to look."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from datamanager.kinds.tar.header import BLOCK, parse_header
 from datamanager.kinds.tar.tape import Budget, OutOfTime, PackedTape, PlainTape
 from datamanager.kinds.tar.walk import Walk
 
-__all__ = ["PLAIN_MIME_TYPE", "Scan", "examine", "find_member", "read_members"]
+__all__ = ["PLAIN_MIME_TYPE", "Scan", "examine", "find_member", "find_packed", "read_members"]
 
 PLAIN_MIME_TYPE = "application/x-tar"
 _MIME_TYPES = {
@@ -119,6 +120,23 @@ def find_member(source: Source, limits: KindLimits, start: int, plain: str) -> t
     except OutOfTime:
         return None, walk.resume
     return None, None
+
+
+def find_packed(source: Source, limits: KindLimits, plain: str, look_s: float) -> tuple[Member | None, bool]:
+    """Looks for a member of a tar that is packed, from its beginning, for as long as is said.
+
+    Returns:
+        The member, None where it was not found; and whether all were looked at that come before it.
+
+    Raises:
+        Refused: it is no tar that can be read.
+    """
+    budget = Budget(cpu_s=math.inf, wall_s=look_s)
+    walk = Walk(PackedTape(source, packing_of(source.read(0, 16)) or "", limits.max_ratio, budget))
+    try:
+        return next((member for member in walk if plain_name(member.name) == plain), None), True
+    except OutOfTime:
+        return None, False
 
 
 def _tape(source: Source, packing: str | None, limits: KindLimits, start: int) -> PackedTape | PlainTape:

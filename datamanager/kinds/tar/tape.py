@@ -12,6 +12,7 @@ __all__ = ["Budget", "OutOfTime", "PackedTape", "PlainTape", "Tape"]
 
 _LEAST_WINDOW, _MOST_WINDOW = 4096, 1024 * 1024
 _PIECE_BYTES = 64 * 1024
+_REQUEST_BYTES = 1024 * 1024
 
 
 class OutOfTime(Exception):
@@ -110,6 +111,7 @@ class PackedTape:
         self._unpacker = RatioUnpacker(packing, max_ratio)
         self._pieces = self._unpacked()
         self._buffer = memoryview(b"")
+        self._fed_at = 0
         self.at = 0
 
     def read(self, size: int) -> bytes:
@@ -148,13 +150,20 @@ class PackedTape:
         return True
 
     def _unpacked(self) -> Iterator[bytes]:
-        offset = 0
         try:
-            for offset in range(0, self._source.size, _PIECE_BYTES):
-                for piece in self._unpacker.feed(self._source.read(offset, _PIECE_BYTES)):
+            for packed in self._packed():
+                for piece in self._unpacker.feed(packed):
                     self._budget.check()
                     yield piece
-            offset = self._source.size
             self._unpacker.finish()
         except Refused as exc:
-            raise Refused(cast(RefusalCode, exc.code), exc.detail, offset=offset) from exc
+            raise Refused(cast(RefusalCode, exc.code), exc.detail, offset=self._fed_at) from exc
+
+    def _packed(self) -> Iterator[bytes]:
+        """The content in pieces, of which several are asked for at a time, but for the first: of no tar no more is read."""
+        size = _PIECE_BYTES
+        while data := self._source.read(self._fed_at, size):
+            for at in range(0, len(data), _PIECE_BYTES):
+                yield data[at : at + _PIECE_BYTES]
+                self._fed_at += len(data[at : at + _PIECE_BYTES])
+            size = _REQUEST_BYTES
