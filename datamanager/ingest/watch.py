@@ -126,7 +126,8 @@ class LiveWatchers:
             for job in derived.get("wants", ()):
                 _offer(self._wanted, derive_job(job, document["_id"]))
         channel = live_channel(document["robot_id"], document["session_id"])
-        if document["size_bytes"] > _INLINE_BYTES and (channel in self._watched or self._everything):
+        uploaded = document["producer"].startswith("~")  # no message of it came that could be shown
+        if (uploaded or document["size_bytes"] > _INLINE_BYTES) and (channel in self._watched or self._everything):
             address = f"/api/v1/frames/{document['_id']}"
             names = ("original", "preview", "thumbnail") if document["kind"] == "images" else ()
             urls = {n: f"{address}/{n}" for n in names} or {"original": f"/api/v1/records/{document['_id']}/content"}

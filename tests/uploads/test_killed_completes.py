@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from support.restartable import restartable
 from support.uploading import RawUploader
 
@@ -16,7 +17,12 @@ from datamanager.config import Config
 MB = 1024 * 1024
 
 
-def test_a_killed_complete_is_gone_on_with(new_config: Callable[[], Config], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "pauses_s", [(0.05,), pytest.param((0.0, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2), marks=pytest.mark.soak)]
+)
+def test_a_killed_complete_is_gone_on_with(
+    new_config: Callable[[], Config], tmp_path: Path, pauses_s: tuple[float, ...]
+) -> None:
     def configured() -> Config:
         config = new_config()
         return replace(config, uploads=replace(config.uploads, part_bytes=5 * MB, lease_s=0.5, sweep_s=0.2, wait_s=0.0))
@@ -26,7 +32,7 @@ def test_a_killed_complete_is_gone_on_with(new_config: Callable[[], Config], tmp
         robot = RawUploader(server.url, "killed")
         item = robot.begin(data)
         robot.put(item, data)
-        for pause_s in (0.02, 0.1):
+        for pause_s in pauses_s:
             with ThreadPoolExecutor(1) as pool:
                 asked = pool.submit(_ask, server.url, item["upload_id"])
                 time.sleep(pause_s)
