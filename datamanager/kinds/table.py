@@ -32,7 +32,7 @@ _ROWS = (
     Kind("json", "documents (RFC 8259), or a value", "top-level shape", "records", gives=("json",), value=True,
          here_bytes=16 * 1024),
     Kind("yaml", "documents, one or several", "top-level shape, tags, aliases", "records", gives=("json",),
-         here_bytes=4 * 1024),
+         here_bytes=1024),
     Kind("toml", "documents (v1.0.0)", "top-level shape", "records", gives=("json",), here_bytes=2 * 1024),
     Kind("msgpack", "any valid value", "top-level shape, ext types", "records", gives=("json",), value=True,
          here_bytes=None),

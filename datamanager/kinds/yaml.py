@@ -1,7 +1,8 @@
 """Kind `yaml`: a stream of YAML documents, kept as it is.
 
-What libyaml parses is taken (YAML 1.1, and 1.2 as far as the two agree): several documents, tags of any name, which are
-data and nothing else, OpenCV's first line. Aliases are counted as if they were written out, and never are.
+Up to 16 KiB what YAML 1.2.2 allows is taken, and nothing else; beyond, what libyaml parses, which is nearly the same. So are
+several documents, tags of any name, which are data and nothing else, and OpenCV's first line. Aliases are counted as if
+they were written out, and never are.
 """
 
 from typing import Any

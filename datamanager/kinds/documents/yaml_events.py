@@ -1,7 +1,12 @@
-"""YAML as a stream of events, by libyaml's parser: structure alone, nothing made of it and no tag obeyed."""
+"""YAML as a stream of events: structure alone, nothing made of it and no tag obeyed.
 
+By libyaml's parser; a short stream is held to the specification's own grammar, which decides where the two differ.
+"""
+
+import codecs
 import itertools
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,27 +15,84 @@ from yaml._yaml import CParser
 
 from datamanager.errors import Refused
 from datamanager.kinds.documents.whole import offset_of_line
+from datamanager.kinds.documents.yaml_grammar import Grammar
 
 __all__ = ["Event", "check_yaml", "offset_in_yaml", "yaml_events"]
 
 Event = Any  # the stubs take for optional what a parser's events always have
 _ERRORS = (yaml.MarkedYAMLError, yaml.reader.ReaderError, UnicodeDecodeError, ValueError)
 
+_SHORT_BYTES = 16 * 1024
+_FRAMES_A_LEVEL = 80
 _MAX_DIRECTIVES = 16
 _IGNORED = frozenset({"found unknown directive name", "found incompatible YAML document"})
 # OpenCV begins its files with a directive that is none (`%YAML:1.0`); robots' calibrations are full of them.
 _OPENCV = re.compile(rb"\A%YAML:(?=1\.[0-9])")
 
 
-def yaml_events(data: bytes) -> Iterator[Event]:
-    """The events of a YAML stream.
+def yaml_events(data: bytes, max_depth: int, *, strict: bool) -> Iterator[Event]:
+    """The events of a YAML stream; those of a short one have no marks where libyaml did not read it.
+
+    Args:
+        data: the stream.
+        max_depth: how deep collections may nest, of what libyaml did not read.
+        strict: whether a short stream that libyaml reads is held to the specification too.
 
     Raises:
-        Refused: `bad_payload`, with the offset.
+        Refused: `bad_payload`, with the offset; `too_deep`.
     """
+    if len(data) > _SHORT_BYTES:
+        return _libyaml_events(data)
+    try:
+        events = list(_libyaml_events(data, directives=1))
+    except Refused as refused:
+        if isinstance(refused.__cause__, yaml.reader.ReaderError):
+            raise
+        return iter(_by_the_letter(data, max_depth, refused))
+    if strict:
+        _by_the_letter(data, max_depth, None)
+    return iter(events)
+
+
+def _by_the_letter(data: bytes, max_depth: int, refused: Refused | None) -> list[Event]:
+    """The events by the specification's grammar.
+
+    Args:
+        data: the stream, its characters known to be printable.
+        max_depth: how deep collections may nest.
+        refused: what libyaml said; None where it read it.
+
+    Raises:
+        Refused: `refused` or `bad_payload` when there are none; `too_deep`.
+    """
+    text = _text(_OPENCV.sub(b"#YAML:", data))
+    grammar = Grammar(text, 2 * max_depth + 2)  # it opens what may turn out not to be there; the walk counts what is
+    frames = sys.getrecursionlimit()
+    sys.setrecursionlimit(frames + _FRAMES_A_LEVEL * max_depth)
+    try:
+        is_yaml = grammar.stream()
+    except RecursionError as exc:
+        offset = len(text[: grammar.at].encode())
+        raise Refused("too_deep", f"it nests deeper than {max_depth} levels", offset=offset) from exc
+    finally:
+        sys.setrecursionlimit(frames)
+    if not is_yaml:
+        offset = len(text[: grammar.furthest].encode())
+        said = "it is no YAML by the specification (1.2.2), though some parsers read it"
+        raise refused or Refused("bad_payload", said, offset=offset)
+    return grammar.events
+
+
+def _text(data: bytes) -> str:
+    is_utf16 = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return data.decode("utf-16" if is_utf16 else "utf-8-sig")
+
+
+def _libyaml_events(data: bytes, directives: int = _MAX_DIRECTIVES) -> Iterator[Event]:
+    """The events by libyaml; of the unknown directives that end it all but one of so many are passed over."""
     text = _OPENCV.sub(b"#YAML:", data)
     given = 0
-    for _ in range(_MAX_DIRECTIVES):
+    for _ in range(directives):
         try:
             for event in itertools.islice(_parse(text), given, None):
                 given += 1
@@ -39,7 +101,7 @@ def yaml_events(data: bytes) -> Iterator[Event]:
             text = _mended(text, exc, data)
         else:
             return
-    raise Refused("bad_payload", f"it has more than {_MAX_DIRECTIVES} directives that are not known")
+    raise Refused("bad_payload", "it has a directive that is not known, or too many", offset=_first_change(data, text))
 
 
 def check_yaml(data: bytes) -> None:
@@ -59,7 +121,12 @@ def check_yaml(data: bytes) -> None:
             return
         finally:
             parser.dispose()
-    raise Refused("bad_payload", f"it has more than {_MAX_DIRECTIVES} directives that are not known")
+    raise Refused("bad_payload", "it has too many directives that are not known", offset=_first_change(data, text))
+
+
+def _first_change(data: bytes, text: bytes) -> int:
+    """Where the first directive stood that was made a comment."""
+    return next((at for at, (was, is_) in enumerate(zip(data, text, strict=True)) if was != is_), 0)
 
 
 def _parse(text: bytes) -> Iterator[Event]:

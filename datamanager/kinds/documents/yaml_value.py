@@ -17,19 +17,20 @@ _CORE = "tag:yaml.org,2002:"
 _KEY_BYTES = 4096
 
 
-def yaml_value(data: bytes) -> Any:
+def yaml_value(data: bytes, max_depth: int = 500) -> Any:
     """The value of a stream's document, of several a list, of none None.
 
     Maps have text keys: a key that is no text goes by its JSON. `<<` merges, as robots' settings use it, though YAML 1.2
     has no such thing.
 
     Args:
-        data: was taken in as kind `yaml`, so that it nests and repeats within bounds.
+        data: was taken in as kind `yaml`, so that it repeats within bounds.
+        max_depth: how deep it may nest.
 
     Raises:
         RangeTooLarge: it has too many events, or merging comes to too much.
     """
-    documents = _Builder(_bounded(yaml_events(data))).documents()
+    documents = _Builder(_bounded(yaml_events(data, max_depth, strict=False))).documents()
     return None if not documents else documents[0] if len(documents) == 1 else documents
 
 

@@ -84,7 +84,7 @@ class _Walker:
             yaml.AliasEvent: self._alias,
             yaml.DocumentStartEvent: self._begin,
         }
-        for number, event in enumerate(yaml_events(self._data)):
+        for number, event in enumerate(yaml_events(self._data, self._max_depth, strict=True)):
             if number > MAX_EVENTS:
                 self._hurry(event)
                 break
@@ -97,7 +97,7 @@ class _Walker:
         """Checks the rest, of which there is much, by its grammar alone."""
         self._found.is_whole = False
         offset = self._offset(event)
-        if b"*" in self._data[offset:]:
+        if b"*" in self._data[offset or 0 :]:
             said = f"it has more than {MAX_EVENTS} events, so that what its aliases come to is not counted"
             raise Refused("too_large", said, offset=offset)
         check_yaml(self._data)
@@ -174,5 +174,5 @@ class _Walker:
         if tag in self._found.tags or len(self._found.tags) < _MAX_TAGS:
             self._found.tags[tag] = self._found.tags.get(tag, 0) + 1
 
-    def _offset(self, event: Event) -> int:
-        return offset_in_yaml(self._data, event.start_mark)
+    def _offset(self, event: Event) -> int | None:
+        return offset_in_yaml(self._data, event.start_mark) if event.start_mark else None
