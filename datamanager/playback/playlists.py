@@ -20,14 +20,24 @@ _MOST_PARTS = 20_000
 _MOST_SEGMENTS = 20_000
 _POLL_S = 0.25
 _NS_PER_TICK = 100_000 / 9
-_SETTLED_NS = 60 * 10**9
+_SETTLED_NS = 30 * 10**9
 _LAST_MOMENT_NS = 253_402_300_799 * 10**9  # the end of the year 9999: a playlist has no later times
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """What there is of a range.
+
+    Attributes:
+        is_whole: whether nothing of it is still being made.
+        waits: whether more may come while its session goes on: of a live stream at any time, of whole videos soon after
+            the last one.
+        error: why something of it cannot be played.
+    """
+
     parts: list[PlaylistPart]
     is_whole: bool
+    waits: bool
     error: str | None
 
 
@@ -80,7 +90,7 @@ class PlaylistReader:
         while True:
             found = await self._parts(robot_id, session_id, name, span)
             if found.parts:
-                return self._write(found, is_ended=is_over and found.is_whole)
+                return self._write(found, is_ended=found.is_whole and (is_over or not found.waits))
             if found.is_whole and found.error is not None:
                 raise NotDerivable(f"nothing of stream {name!r} can be played: {found.error}")
             if found.is_whole and is_over:
@@ -107,16 +117,23 @@ class PlaylistReader:
             raise RangeTooLarge(f"there are more than {_MOST_PARTS} chunks: ask for less by start and end")
         parts: list[PlaylistPart] = []
         error: str | None = None
+        waits = any(self._waits(document) for document in documents)
         for document in documents:
             part = _part(document, span)
             if part is not None:
                 parts.append(part)
             error = error or (document["derived"].get("failed") or {}).get("video_hls")
             if "video_hls" in document["derived"].get("wants", ()):
-                return _Read(parts, is_whole=False, error=error)  # what follows may only be added behind it
+                return _Read(
+                    parts, is_whole=False, waits=waits, error=error
+                )  # what follows may only be added behind it
         if sum(len(part.segments) for part in parts) > _MOST_SEGMENTS:
             raise RangeTooLarge(f"there are more than {_MOST_SEGMENTS} segments: ask for less by start and end")
-        return _Read(parts, is_whole=True, error=error)
+        return _Read(parts, is_whole=True, waits=waits, error=error)
+
+    def _waits(self, document: Document) -> bool:
+        is_fresh = document["arrived_ns"] > self._clock.now_ns() - _SETTLED_NS
+        return is_fresh or document["metadata"]["part"] != "whole"
 
     def _write(self, found: _Read, *, is_ended: bool) -> str:
         keys = list(dict.fromkeys(key for part in found.parts for key in _keys(part)))

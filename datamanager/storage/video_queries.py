@@ -7,7 +7,7 @@ from datamanager.storage.mongo import Document, Mongo, translated
 __all__ = ["VideoQueries"]
 
 _QUERY_MS = 30_000
-_FIELDS = dict.fromkeys("t_ns hls derived keys.original metadata.duration_s metadata.part".split(), 1)
+_FIELDS = dict.fromkeys("t_ns arrived_ns hls derived keys.original metadata.duration_s metadata.part".split(), 1)
 _ASCENDING = [("t_ns", 1), ("_id", 1)]
 
 

@@ -15,7 +15,9 @@ from support.hls import Playlist, read_playlist, times_of
 from support.media_samples import annexb, fragments, sound_file, video_file
 from support.raw_robot import T0, RawRobot
 
+from datamanager.config import Config
 from datamanager.storage.keys import record_id
+from datamanager.storage.mongo import open_mongo
 
 pytestmark = pytest.mark.usefixtures("worker")
 S = 1_000_000_000
@@ -122,14 +124,20 @@ async def test_two_videos_play_one_after_the_other(server: str, http: httpx.Asyn
     assert part.parts[0].moment == "2023-11-14T22:13:24.000Z"
 
 
-async def test_a_session_that_goes_on_is_played_from_its_beginning(server: str, http: httpx.AsyncClient) -> None:
-    await send(server, "video-open", [{"data": video_file(seconds=1)}], bye=False)
+async def test_a_session_that_goes_on_is_played_from_its_beginning(
+    server: str, server_config: Config, http: httpx.AsyncClient
+) -> None:
+    (video,) = await send(server, "video-open", [{"data": video_file(seconds=1)}], bye=False)
     address = "/api/v1/sessions/raw/video-open/playlist.m3u8"
     playlist = read_playlist((await get(http, address)).text)
     assert (playlist.is_ended, playlist.tags["#EXT-X-PLAYLIST-TYPE"]) == (False, "EVENT")
     assert playlist.tags["#EXT-X-START"] == "TIME-OFFSET=0"
     over = await whole_playlist(http, "video-open", end=str(T0 + 100 * S))  # long ago: nothing more comes
     assert over.duration_s == 1
+    async with open_mongo(server_config.mongo) as mongo:
+        earlier = {"$inc": {"arrived_ns": -31 * S}}
+        await mongo.durable("frames_metadata").update_one({"_id": video}, earlier)
+    assert (await whole_playlist(http, "video-open")).duration_s == 1, "a file that was brought is no live stream"
 
 
 async def test_chunks_of_h264_are_one_stream_that_is_not_encoded_anew(server: str, http: httpx.AsyncClient) -> None:
