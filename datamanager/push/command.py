@@ -88,8 +88,10 @@ async def _recording(
     Returns:
         1 when any of it was refused.
     """
-    from datamanager.push.recording.importer import import_recording  # noqa: PLC0415  # its libraries are an extra
-
+    try:
+        from datamanager.push.recording.importer import import_recording  # noqa: PLC0415  # its libraries are an extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error}: recordings need `pip install datamanager[push]`") from error
     try:
         return await import_recording(session, uploader, file, prefix, console)
     except (OSError, DatamanagerError) as error:

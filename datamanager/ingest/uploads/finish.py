@@ -23,6 +23,7 @@ __all__ = ["UploadFinisher"]
 _log = get_logger(__name__)
 _POLL_S = 0.25
 _RETRY_S = 1.0
+_LAST_STEPS_S = 1.0
 _SWEEP_LIMIT = 100
 _MAX_TRIES = 20  # by as many servers, each of which died of it, or of something else
 _LATE_S = 60  # a PUT that began while its address was good may take longer than that
@@ -126,6 +127,8 @@ class UploadFinisher:
             while not work.done():
                 await asyncio.wait({work}, timeout=self._config.lease_s / 3)
                 if not work.done() and not await self._renewed(document):
+                    if (await asyncio.wait({work}, timeout=_LAST_STEPS_S))[0]:  # it had just ended
+                        break
                     _log.warning("another server completes an upload by now", upload=document["_id"])
                     return
             work.result()
