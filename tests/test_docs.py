@@ -27,7 +27,8 @@ def blocks(language: str) -> list[str]:
 
 def shown(program: str) -> list[list[str]]:
     """The arguments of every command line in a `console` block that starts `$ PROGRAM` (also `$ .venv/bin/PROGRAM`)."""
-    lines = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    whole = [block.replace("\\\n", "") for block in blocks("console")]  # a line that goes on in the next one
+    lines = [line[2:] for block in whole for line in block.splitlines() if line.startswith("$ ")]
     commands = [shlex.split(line, comments=True) for line in lines]
     return [words[1:] for words in commands if words and words[0].removeprefix(".venv/bin/") == program]
 
