@@ -154,6 +154,7 @@ class Committer:
         METRICS.commit_s.labels("mongodb").observe(self._clock.monotonic_s() - began)
         for item in group:
             item.resolve(lost.get(id(item)))
+            item.resolve = _resolved  # it knows the item: in a ring a block's data would wait for the collector
 
     async def _keep(self, accounts: list[Account]) -> None:
         """Writes spans and ledgers; those of one producer never in two groups at once."""
@@ -234,6 +235,10 @@ class Committer:
         refused = await self._stores.records.insert(collection, [i.document for i in items])
         for index, why in refused.items():
             lost[id(items[index])] = why
+
+
+def _resolved(_: str | None) -> None:
+    raise AssertionError("an item is resolved once")
 
 
 def _weight(item: CommitItem) -> int:

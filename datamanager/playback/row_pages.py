@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from datamanager.errors import RangeTooLarge
 from datamanager.kinds.csv.pages import Column, read_page
 from datamanager.playback.contents import Contents
 from datamanager.playback.pages import DEFAULT_LIMIT
@@ -49,7 +50,7 @@ class RowPages:
 
         Raises:
             NotFound: there is no such record or column.
-            RangeTooLarge: the offset is too far behind every place that is known.
+            RangeTooLarge: the offset is too far behind every place that is known; says where one can go on.
             Refused: a parameter cannot be read, or the record is no table.
         """
         first = parse_int(offset, "offset", default=0, most=_MOST_ROW, least=0)
@@ -57,12 +58,17 @@ class RowPages:
         place = decode_cursor(cursor, tuple[int, int])
         document, source = await self._contents.open(record_id, {"csv"})
         page = await self._contents.call(read_page, source, document["table"], place, first, count, parse_list(columns))
+        following = None if page.next is None else encode_cursor(page.next)
+        if place is None and page.offset < first and following is not None:
+            raise RangeTooLarge(
+                f"row {first} is too far on to be counted to at once; cursor={following} is at row {page.offset}"
+            )
         return Rows(
             record_id=record_id,
             columns=page.columns,
             rows=page.rows,
             offset=page.offset,
-            next_cursor=None if page.next is None else encode_cursor(page.next),
+            next_cursor=following,
             total_rows=int(document["table"]["rows"]),
             rows_complete=document["table"]["complete"],
         )

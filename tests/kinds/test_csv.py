@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamanager.errors import NotFound, RangeTooLarge, Refused
+from datamanager.errors import NotFound, Refused
 from datamanager.kinds.csv import examine
 from datamanager.kinds.csv.cells import type_of, value_of
+from datamanager.kinds.csv.dialect import Dialect
+from datamanager.kinds.csv.encoding import Encoding
 from datamanager.kinds.csv.pages import RowPage, read_page
+from datamanager.kinds.csv.rows import Layout, RowReader, count_rows
 from datamanager.kinds.csv.series import read_batches
 from datamanager.kinds.csv.times import find_unit, time_parser
 from datamanager.kinds.kind import Found, Hints, KindLimits
@@ -217,11 +220,14 @@ def test_rows_beyond_what_was_scanned_are_not_counted_and_the_metadata_say_so() 
     assert page(data, found, offset=150_000, limit=1).rows == [[150_000, 150_000]]
 
 
-def test_an_offset_that_would_be_counted_for_too_long_is_refused() -> None:
+def test_an_offset_far_behind_what_was_counted_is_found_or_where_the_counting_ended_is_told() -> None:
     data = b"n,x\n" + b"1,2\n" * 6_000_000
     found = looked_at(data, KindLimits(max_scan_bytes=64 * 1024))
-    with pytest.raises(RangeTooLarge):
-        page(data, found, offset=5_900_000)
+    assert page(data, found, offset=5_900_000, limit=1).rows == [[1, 2]]
+    assert page(data, found, offset=7_000_000).rows == []
+    quoted = b"n,x\n" + b'1,"2"\n' * 3_000_000
+    far = page(quoted, looked_at(quoted, KindLimits(max_scan_bytes=64 * 1024)), offset=2_999_999)
+    assert far.rows == [[1, 2]] or (far.next is not None and far.next[0] == far.offset < 2_999_999)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +292,13 @@ def test_bombs_cost_bounded_time(name: str) -> None:
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@given(st.lists(st.sampled_from(["\n", "\r\n", "a", "b,c", " "]), min_size=1, max_size=30))
+def test_lines_are_counted_as_rows_are_read(parts: list[str]) -> None:
+    data = "".join(parts).encode()
+    layout = Layout(Encoding("utf-8"), Dialect(",", '"'), 0, header=False)
+    assert count_rows(data, layout) == sum(1 for row in RowReader(BytesSource(data), layout, 0) if row)
 
 
 @given(st.lists(st.lists(CELL, min_size=2, max_size=4), min_size=1, max_size=8))

@@ -11,7 +11,7 @@ from datamanager.errors import Refused
 from datamanager.kinds.csv.cells import TYPES, widen
 from datamanager.kinds.csv.dialect import Dialect, find_dialect, has_header
 from datamanager.kinds.csv.encoding import Encoding, find_encoding, width_of
-from datamanager.kinds.csv.rows import MAX_COLUMNS, Layout, RowReader, column_names
+from datamanager.kinds.csv.rows import MAX_COLUMNS, Layout, RowReader, column_names, count_rows
 from datamanager.kinds.csv.series import series_of
 from datamanager.kinds.kind import Found, Hints, KindLimits
 from datamanager.kinds.source import Source
@@ -211,14 +211,13 @@ class _Scan:
 
     def _count_piece(self) -> bool:
         """Counts the lines of the next piece; False where rows may be something else."""
-        encoding, dialect = self._layout.encoding, self._layout.dialect
         piece = self._source.read(self._at, _PIECE_BYTES)
         if self._at + len(piece) < self._source.size:
             piece = piece[: piece.rfind(b"\n") + 1]
-        if not piece or encoding.unit > 1 or (dialect.quote and dialect.quote.encode(encoding.name) in piece):
+        rows = count_rows(piece, self._layout)
+        if rows is None:
             return False
-        lines = piece.splitlines()
-        self._rows += len(lines) - lines.count(b"")
+        self._rows += rows
         self._at += len(piece)
         self._is_complete = self._at >= self._source.size
         self._keep_place()

@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 
-from datamanager.errors import NotFound, RangeTooLarge, Refused
+from datamanager.errors import NotFound, Refused
 from datamanager.kinds.csv.cells import TYPES, value_of
-from datamanager.kinds.csv.rows import Layout, RowReader, column_names
+from datamanager.kinds.csv.rows import Layout, RowReader, column_names, count_rows
 from datamanager.kinds.source import Source
 
 __all__ = ["Column", "Place", "RowPage", "Table", "read_page"]
 
 Place = tuple[int, int]
 _PAGE_BYTES = 4 << 20
-_SKIPPED_BYTES = 64 << 20
+_COUNTED_BYTES = 128 << 20
+_COUNTED_S = 0.8
+_LINES_BYTES = 1 << 20
 _CPU_S = 0.8
 _CHECK_ROWS = 512
 
@@ -73,6 +75,14 @@ class Table:
         known = [(int(number), int(at)) for number, at in self._places if number <= row]
         return max(known, default=self.start)
 
+    def count_lines(self, place: Place) -> Place | None:
+        """The place some lines further; None where a line need not be a row, for something is quoted."""
+        number, at = place
+        piece = self._source.read(at, _LINES_BYTES)
+        piece = piece[: piece.rfind(b"\n") + 1]
+        rows = count_rows(piece, self.layout)
+        return None if rows is None else (number + rows, at + len(piece))
+
     def rows(self, place: Place) -> Iterator[tuple[list[str], Place]]:
         """The rows from a place on, each with the place after it."""
         number, at = place
@@ -90,6 +100,9 @@ def read_page(
 ) -> RowPage:
     """A page of at most `limit` rows; fewer where they are large.
 
+    A row may be so far from every place that is known that finding it would take too long. Then there are no rows, and
+    `offset` and `next` are of the row up to which was counted.
+
     Args:
         source: the content.
         stored: how it is written, as `examine` found.
@@ -100,12 +113,14 @@ def read_page(
 
     Raises:
         NotFound: a column is not there.
-        RangeTooLarge: the row is so far from every place that is known that finding it would take too long.
         Refused: a row cannot be read.
     """
     table = Table(source, stored)
     chosen = _chosen(table.names, columns)
-    place = place or _place_of(table, offset)
+    if place is None:
+        place = _place_of(table, offset)
+        if place[0] < offset and place[1] < source.size:
+            limit = 0
     began, until_s = place, time.process_time() + _CPU_S
     rows: list[list[Any]] = []
     kinds = table.types
@@ -133,18 +148,19 @@ def _chosen(names: list[str], columns: Sequence[str]) -> list[int]:
 
 
 def _place_of(table: Table, offset: int) -> Place:
+    """Where a row is; or, when that is too far behind what is known, how far it was counted."""
     place = table.near(offset)
-    if place[0] == offset:
-        return place
-    began, until_s = place[1], time.process_time() + _CPU_S
-    for _, after in table.rows(place):
-        place = after
-        if after[0] >= offset:
+    began, until_s = place[1], time.monotonic() + _COUNTED_S
+    while place[0] < offset and place[1] - began < _COUNTED_BYTES and time.monotonic() < until_s:
+        counted = table.count_lines(place)
+        if counted is None or counted[0] > offset or counted[1] == place[1]:
             break
-        if not after[0] % _CHECK_ROWS and (after[1] - began > _SKIPPED_BYTES or time.process_time() > until_s):
-            raise RangeTooLarge(
-                f"row {offset} is too far behind row {after[0]} to be found by counting; follow next_cursor from there"
-            )
+        place = counted
+    for number, (_, after) in enumerate(table.rows(place) if place[0] < offset else (), 1):
+        place = after
+        is_over = after[1] - began >= _COUNTED_BYTES or time.monotonic() > until_s
+        if after[0] >= offset or (is_over and not number % _CHECK_ROWS):
+            break
     return place
 
 

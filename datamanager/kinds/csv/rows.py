@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self, cast
 
+import numpy as np
+
 from datamanager.errors import Refused
 from datamanager.kinds.csv.dialect import Dialect
 from datamanager.kinds.csv.encoding import Encoding, width_of
 from datamanager.kinds.source import Source
 
-__all__ = ["MAX_COLUMNS", "MAX_FIELD_CHARS", "Layout", "RowReader", "column_names"]
+__all__ = ["MAX_COLUMNS", "MAX_FIELD_CHARS", "Layout", "RowReader", "column_names", "count_rows"]
 
 MAX_COLUMNS = 16_384
 MAX_FIELD_CHARS = 1 << 20
 _MAX_LINE_CHARS = 4 << 20
 _MAX_NAME = 200
 _PIECE_BYTES = 512 * 1024
+_LF, _CR = 10, 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,22 @@ class RowReader:
                 raise Refused("too_large", f"a line has more than {_MAX_LINE_CHARS} characters", offset=self.at)
             self.at += len(line) if encoding.unit == 1 and line.isascii() else width_of(line, encoding)
             yield line
+
+
+def count_rows(piece: bytes, layout: Layout) -> int | None:
+    """How many rows stand in whole lines; None where a line need not be a row: for something is quoted, or parted by a bare CR."""
+    quote = layout.dialect.quote
+    if layout.encoding.unit > 1 or not piece or (quote and quote.encode(layout.encoding.name) in piece):
+        return None
+    if piece.count(b"\r") != piece.count(b"\r\n"):
+        return None
+    data = np.frombuffer(piece, np.uint8)
+    ends = data == _LF
+    empty = int(ends[0]) + int(np.count_nonzero(ends[1:] & ends[:-1]))
+    if b"\r" in piece:
+        returns = data == _CR
+        empty += int(piece.startswith(b"\r\n")) + int(np.count_nonzero(ends[2:] & returns[1:-1] & ends[:-2]))
+    return int(np.count_nonzero(ends)) + (not piece.endswith(b"\n")) - empty
 
 
 class _Pieces(io.BufferedIOBase):
