@@ -102,6 +102,12 @@ def test_what_the_specification_forbids_is_refused(text: str) -> None:
     assert caught.value.offset is not None
 
 
+@pytest.mark.parametrize("data", [b": a\n\xe3\x82", b"{a: [b:c]}\n\xff", b": a\n# \x01\n", b": a\n# \x7f\n"])
+def test_what_libyaml_did_not_come_to_is_looked_at_too(data: bytes) -> None:
+    with pytest.raises(Refused):
+        walk_yaml(data, 64)
+
+
 def test_a_long_stream_is_what_libyaml_says() -> None:
     long = b"# " + b"x" * 20_000 + b"\n[a,#c\nb]\n"
     assert len(list(yaml_events(long, 64, strict=True))) == len(list(iter(CParser(long).get_event, None)))

@@ -23,6 +23,7 @@ Event = Any  # the stubs take for optional what a parser's events always have
 _ERRORS = (yaml.MarkedYAMLError, yaml.reader.ReaderError, UnicodeDecodeError, ValueError)
 
 _SHORT_BYTES = 16 * 1024
+_NOT_PRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _FRAMES_A_LEVEL = 80
 _MAX_DIRECTIVES = 16
 _IGNORED = frozenset({"found unknown directive name", "found incompatible YAML document"})
@@ -58,14 +59,19 @@ def _by_the_letter(data: bytes, max_depth: int, refused: Refused | None) -> list
     """The events by the specification's grammar.
 
     Args:
-        data: the stream, its characters known to be printable.
+        data: the stream.
         max_depth: how deep collections may nest.
         refused: what libyaml said; None where it read it.
 
     Raises:
         Refused: `refused` or `bad_payload` when there are none; `too_deep`.
     """
-    text = _text(_OPENCV.sub(b"#YAML:", data))
+    try:
+        text = _text(_OPENCV.sub(b"#YAML:", data))
+    except UnicodeDecodeError as exc:
+        raise refused or Refused("bad_payload", f"it is no text: {exc.reason}", offset=exc.start) from exc
+    if refused is not None and _NOT_PRINTABLE.search(text):  # libyaml did not read as far
+        raise refused
     grammar = Grammar(text, 2 * max_depth + 2)  # it opens what may turn out not to be there; the walk counts what is
     frames = sys.getrecursionlimit()
     sys.setrecursionlimit(frames + _FRAMES_A_LEVEL * max_depth)
