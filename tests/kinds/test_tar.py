@@ -139,9 +139,7 @@ def pax(*records: tuple[str, str]) -> bytes:
         while size != len(body) + len(str(size)):
             size = len(body) + len(str(size))
         data += str(size).encode() + body
-    return tar_with(b"PaxHeaders/x", data, type=b"x", end=False
-    ids=lambda value: "data" if isinstance(value, bytes) else None,  # some of it is made anew in each process
-)
+    return tar_with(b"PaxHeaders/x", data, type=b"x", end=False)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +190,7 @@ def pax(*records: tuple[str, str]) -> bytes:
         (pax(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0")) + tar_with(), "bad_payload", "sparse map"),
         (pax(("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0")) + tar_with(data=b"9999999\n".ljust(512)), "bad_payload", "count"),
     ],
+    ids=lambda value: "data" if isinstance(value, bytes) else None,  # some of it is made anew in each process
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(data: bytes, code: str, says: str) -> None:
     for packed in (data, PACKERS["gz"](data)) if data[:2] != b"\x1f\x8b" and code != "kind_mismatch" else (data,):
