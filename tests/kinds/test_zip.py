@@ -119,6 +119,8 @@ def deflated(data: bytes) -> bytes:
 
 DEFLATED = deflated(b"content")
 SIZED = {"method": 8, "size": 7, "crc": zlib.crc32(b"content")}
+
+
 def test_members_are_read_by_parts_or_by_name() -> None:
     data = zip_of({f"./m{i}": b"x" * i for i in range(5)}, zipfile.ZIP_STORED)
     source = BytesSource(data)
@@ -179,7 +181,7 @@ def test_nothing_may_lie_behind_a_link() -> None:
         (zip_with(local={"flags": 1}), "unsafe_content", "encrypted"),
         (zip_with(central={"flags": 1 << 13}), "unsafe_content", "encrypted"),
         (zip_with(central={"outside": 0o020666 << 16}), "unsafe_content", "device"),
-        (zip_with(central={"outside": 0o010666 << 16}), "unsafe_content", "pipe"),
+        (zip_with(central={"outside": 0o060666 << 16}), "unsafe_content", "device"),
         (zip_with(central={"disk": 1}), "bad_payload", "one part"),
         (zip_with(end={"disk": 1}), "bad_payload", "one part"),
         (zip_with(end={"here": 0}), "bad_payload", "one part"),
@@ -215,6 +217,10 @@ def test_what_does_not_fit_is_refused(data: bytes, code: str, says: str) -> None
     assert refused.code == code, refused.detail
     assert says in refused.detail
     assert refused.offset is not None
+
+
+def test_what_came_to_a_tool_through_a_pipe_is_a_file() -> None:
+    assert looked_at(zip_with(name=b"-", central={"outside": 0o010600 << 16})).metadata["files"] == 1
 
 
 def test_a_method_that_is_not_read_here_is_listed() -> None:
