@@ -252,10 +252,12 @@ class Uploader:
         async def renewed() -> None:
             number = part["number"]
             page = await self._look(job.item["upload_id"], max(0, number - 1), 1)
+            part.pop("url", None)
+            if page["status"] in ("completing", "done"):  # another process sends the same file, and was quicker
+                return
             if page["status"] != "open":
                 raise UploadFailed(page.get("code") or "conflict", page.get("detail") or f"it is {page['status']}")
             fresh = page["parts"][0] if number else {"url": page["url"]} if page.get("url") else {}
-            part.pop("url", None)
             part.update(fresh)
 
         await self._insist(once, renewed)

@@ -65,6 +65,17 @@ async def test_who_breaks_off_goes_on_where_that_was(upload_server: str, tmp_pat
     assert len(RawUploader(upload_server, "resumed", robot="client").records()) == 1
 
 
+async def test_two_processes_that_send_the_same_file_make_one_record(upload_server: str, tmp_path: Path) -> None:
+    path = made(tmp_path, 12 * MB)
+
+    async def send() -> str | None:
+        async with Uploader(upload_server, settings=FAST) as uploader:
+            return (await uploader.upload("client", "both", path)).record_id
+
+    assert len(set(await asyncio.gather(*(send() for _ in range(4))))) == 1
+    assert len(RawUploader(upload_server, "both", robot="client").records()) == 1
+
+
 def test_a_program_without_an_event_loop_uploads_too(upload_server: str, tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text('{"a": 1}')
