@@ -19,18 +19,18 @@ _STARTS = (
     (b"II+\x00", "images"),
     (b"MM\x00+", "images"),
     (b"ply\n", "images"),
-    (b"ply\r\n", "images"),
+    (b"ply\r", "images"),
     (b"# .PCD", "images"),
     (b"VERSION .7\n", "images"),
     (b"VERSION 0.7\n", "images"),
     (b"DRACO", "images"),
-    (b"\x1aE\xdf\xa3", "video"),
     (b"OggS", "audio"),
     (b"fLaC", "audio"),
     (b"ID3", "audio"),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
 )
+_EBML = b"\x1aE\xdf\xa3"
 _RIFF = {b"WEBP": "images", b"WAVE": "audio", b"AVI ": "video"}
 _BRANDS = {b"avif": "images", b"avis": "images", b"M4A ": "audio", b"M4B ": "audio", b"heic": "file", b"heix": "file"}
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
@@ -71,13 +71,20 @@ def _by_magic(head: bytes, name: str) -> str | None:
             return kind
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
-    if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], "video")
     if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == _TAR_MAGIC:
         return "tar"
     if head.startswith(_PACKED):
         return "tar" if _PACKED_TARS.search(name) else "file"
-    return None
+    return _by_container(head, name)
+
+
+def _by_container(head: bytes, name: str) -> str | None:
+    """Matroska, and ISO base media (MP4 and its kin) by its first box."""
+    if head.startswith(_EBML):
+        return "audio" if name.endswith((".weba", ".mka")) else "video"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video")
+    return "video" if head[4:8] in (b"styp", b"moof") else None
 
 
 def _by_structure(head: bytes, size_bytes: int, name: str) -> str | None:
