@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -64,6 +64,7 @@ ARRAYS = st_numpy.arrays(
 
 
 @given(st.dictionaries(st.text(max_size=20).filter(lambda name: name != "__metadata__"), ARRAYS, max_size=6))
+@settings(max_examples=40)
 def test_any_tensors_come_back_from_where_the_header_says(arrays: dict[str, Any]) -> None:
     data = safetensors.numpy.save(arrays)
     header = header_of(data)

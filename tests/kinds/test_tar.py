@@ -82,7 +82,7 @@ def test_a_plain_tar_is_read_on_from_any_member() -> None:
 
 @pytest.mark.parametrize("packing", PACKERS)
 def test_a_member_of_a_packed_tar_is_found_by_unpacking(packing: str) -> None:
-    plain = tar_of({f"./m{i}": os.urandom(50_000) for i in range(30)})
+    plain = tar_of({f"./m{i}": os.urandom(20_000) for i in range(30)})
     source = BytesSource(PACKERS[packing](plain))
     found, is_sure = find_packed(source, LIMITS, "m29", 10)
     assert found is not None
