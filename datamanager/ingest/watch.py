@@ -123,8 +123,10 @@ class LiveWatchers:
         if derived.get("state") == "pending":
             if document["kind"] == "images":
                 _offer(self._wanted, tiers_job(document["_id"], ("preview", "thumbnail"), priority="normal"))
+            # A chunk takes a moment, and somebody may be watching; a whole file takes seconds or minutes.
+            is_chunk = document["metadata"].get("part") in ("chunk", "media")
             for job in derived.get("wants", ()):
-                _offer(self._wanted, derive_job(job, document["_id"]))
+                _offer(self._wanted, derive_job(job, document["_id"], priority="normal" if is_chunk else "slow"))
         channel = live_channel(document["robot_id"], document["session_id"])
         uploaded = document["producer"].startswith("~")  # no message of it came that could be shown
         if (uploaded or document["size_bytes"] > _INLINE_BYTES) and (channel in self._watched or self._everything):

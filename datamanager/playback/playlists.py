@@ -132,8 +132,8 @@ class PlaylistReader:
         return _Read(parts, is_whole=True, waits=waits, error=error)
 
     def _waits(self, document: Document) -> bool:
-        is_fresh = document["arrived_ns"] > self._clock.now_ns() - _SETTLED_NS
-        return is_fresh or document["metadata"]["part"] != "whole"
+        is_fresh = bool(document["arrived_ns"] > self._clock.now_ns() - _SETTLED_NS)
+        return is_fresh or _is_live(document)
 
     def _write(self, found: _Read, *, is_ended: bool) -> str:
         keys = list(dict.fromkeys(key for part in found.parts for key in _keys(part)))
@@ -166,6 +166,11 @@ def _part(document: Document, span: TimeRange) -> PlaylistPart | None:
         base=hls["base"] + first_at,
         init=hls["init"],
         segments=segments,
-        is_live=document["metadata"]["part"] != "whole",
+        is_live=_is_live(document),
         independent=hls["independent"],
     )
+
+
+def _is_live(document: Document) -> bool:
+    """Whether it is a chunk of a stream, and no whole video."""
+    return bool(document["metadata"]["part"] != "whole")

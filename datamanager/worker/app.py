@@ -103,7 +103,7 @@ async def _put_together(
         ProcessPool(worker.concurrency, timeout_s=worker.job_timeout_s, preload=["datamanager.worker.child"]) as pool,
         _media_pool(config) as media_pool,
     ):
-        stores = MediaStores(s3, derivations, media_pool)
+        stores = MediaStores(s3, derivations, media_pool, pool)
         media = media_handlers(config.worker, queue, stores, Thumbnails(mongo, clock))
         handlers = _handlers(config, clock, mongo, s3, frames, pool)
         runner = Runner(queue, {**handlers, **media}, job_timeout_s=worker.job_timeout_s)

@@ -21,10 +21,11 @@ from datamanager.kinds.source import BytesSource
 from datamanager.playback.hls import PlaylistPart, PlaylistSegment, write_playlist
 from datamanager.worker.media.avc import find_form, has_reordering, pictures_of
 from datamanager.worker.media.child import SliceRequest, transcode_slice
+from datamanager.worker.media.fmp4 import Segment
 from datamanager.worker.media.keyframes import keyframe_pictures
 from datamanager.worker.media.remux import remux
 from datamanager.worker.media.sound import SoundLimits, sound_products
-from datamanager.worker.media.transcode import Segment, TranscodeLimits, Transcoder
+from datamanager.worker.media.transcode import TranscodeLimits, Transcoder
 from datamanager.worker.media.waveform import PeakMeter
 
 LIMITS = TranscodeLimits(max_duration_s=3600, max_pixels=10_000_000)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from datamanager.kinds.source import Source
-from datamanager.worker.media.opening import refusing
-from datamanager.worker.media.transcode import Segment, TranscodeLimits, Transcoder
+from datamanager.worker.media.fmp4 import Segment
+from datamanager.worker.media.refusing import refusing
+from datamanager.worker.media.transcode import TranscodeLimits, Transcoder
 
 __all__ = ["Slice", "SliceRequest", "transcode_slice"]
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from datamanager.kinds.media.sps import Sps
 
-__all__ = ["AUDIO_RATE", "TICKS_PER_S", "AudioForm", "Piece", "Run", "VideoForm", "init_segment", "media_segment"]
+__all__ = [
+    "AUDIO_RATE",
+    "TICKS_PER_S",
+    "AudioForm",
+    "Piece",
+    "Run",
+    "Segment",
+    "VideoForm",
+    "init_segment",
+    "media_segment",
+]
 
 TICKS_PER_S = 90_000
 """Of pictures."""
@@ -53,6 +63,15 @@ class Run:
 
     start: int
     pieces: Sequence[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment, in ticks of 1/90,000 s from the beginning of the video."""
+
+    start: int
+    ticks: int
+    data: bytes
 
 
 def init_segment(video: VideoForm, audio: AudioForm | None) -> bytes:

@@ -14,7 +14,8 @@ from PIL import Image
 from datamanager.errors import Refused
 from datamanager.kinds.source import Source
 from datamanager.worker.encoding import encode_picture
-from datamanager.worker.media.opening import codec_of, decoded, opened, refusing
+from datamanager.worker.media.opening import codec_of, decoded, opened
+from datamanager.worker.media.refusing import refusing
 from datamanager.worker.media.transcode import TranscodeLimits
 from datamanager.worker.tier import BOXES, fit
 

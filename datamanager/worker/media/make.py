@@ -27,11 +27,13 @@ class MediaStores:
         s3: holds originals and what is made of them.
         derivations: what is known of both.
         pool: where decoding happens.
+        quick: where what takes a moment happens, without waiting for what is being decoded.
     """
 
     s3: S3
     derivations: Derivations
     pool: ProcessPool
+    quick: ProcessPool
 
 
 def source_of(s3: S3, document: Document) -> Source:

@@ -15,10 +15,10 @@ from datamanager.storage.derivations import derive_job
 from datamanager.storage.jobs import Job, JobQueue
 from datamanager.storage.mongo import Document
 from datamanager.worker.media.child import SliceRequest, transcode_slice
-from datamanager.worker.media.fmp4 import TICKS_PER_S
+from datamanager.worker.media.fmp4 import TICKS_PER_S, Segment
 from datamanager.worker.media.make import MediaStores, derive, product_key, source_of
 from datamanager.worker.media.remux import MOST_CHUNK_BYTES, fragment_times, remux
-from datamanager.worker.media.transcode import Segment, TranscodeLimits
+from datamanager.worker.media.transcode import TranscodeLimits
 from datamanager.worker.media.videos import head_of, whole_source
 
 __all__ = ["MakeHls"]
@@ -107,7 +107,7 @@ class MakeHls:
         head = await head_of(self._stores, document)
         parameters: Source | None = None if head is None else source_of(self._stores.s3, head)
         base, ticks = _base_of(document), await self._ticks_of(document)
-        chunk = await self._stores.pool.run(remux, source_of(self._stores.s3, document), parameters, base, ticks)
+        chunk = await self._stores.quick.run(remux, source_of(self._stores.s3, document), parameters, base, ticks)
         if chunk is None:
             return False
         await self._put(document, chunk.segments, 0)
@@ -130,7 +130,7 @@ class MakeHls:
         if head is None:
             return
         s3 = self._stores.s3
-        times = await self._stores.pool.run(fragment_times, source_of(s3, head), source_of(s3, document))
+        times = await self._stores.quick.run(fragment_times, source_of(s3, head), source_of(s3, document))
         hls = {
             "init": head["keys"]["original"],
             "own": True,

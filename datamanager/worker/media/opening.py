@@ -9,10 +9,10 @@ import av.container
 import av.error
 import av.stream
 
-from datamanager.errors import DatamanagerError, Refused
+from datamanager.errors import Refused
 from datamanager.kinds.source import Source, open_source
 
-__all__ = ["codec_of", "decoded", "opened", "refusing"]
+__all__ = ["codec_of", "decoded", "opened"]
 
 # Only the reader of that format is let near the bytes: others would follow names in them to other files.
 _DEMUXERS = {
@@ -31,24 +31,6 @@ _DEMUXERS = {
 }
 _OPTIONS = {"probesize": "5000000", "analyzeduration": "5000000", "max_streams": "256"}
 _MOST_ERRORS = 500
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """What goes wrong within comes from the content: it leaves as `Refused`, but for a lack of memory and our own errors.
-
-    Raises:
-        Refused: `bad_payload`.
-        MemoryError: as it was, without what the library adds to it, which does not leave the process.
-    """
-    try:
-        yield
-    except MemoryError as exc:
-        raise MemoryError(str(exc)) from exc
-    except DatamanagerError:
-        raise
-    except Exception as exc:  # libav raises some twenty kinds
-        raise Refused("bad_payload", f"it cannot be decoded: {exc or type(exc).__name__}"[:300]) from exc
 
 
 def codec_of(stream: Any) -> Any:

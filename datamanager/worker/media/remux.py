@@ -8,9 +8,8 @@ from datamanager.kinds.media.mp4 import read_mp4
 from datamanager.kinds.media.window import Window
 from datamanager.kinds.source import Source
 from datamanager.worker.media.avc import Picture, find_form, has_reordering, pictures_of, read_nals
-from datamanager.worker.media.fmp4 import TICKS_PER_S, Piece, Run, init_segment, media_segment
-from datamanager.worker.media.opening import refusing
-from datamanager.worker.media.transcode import Segment
+from datamanager.worker.media.fmp4 import TICKS_PER_S, Piece, Run, Segment, init_segment, media_segment
+from datamanager.worker.media.refusing import refusing
 
 __all__ = ["MOST_CHUNK_BYTES", "Chunk", "FragmentTimes", "fragment_times", "remux"]
 

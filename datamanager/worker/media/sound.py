@@ -14,7 +14,8 @@ from datamanager.errors import Refused
 from datamanager.kinds.audio.pcm import wav_header
 from datamanager.kinds.joined import JoinedSource
 from datamanager.kinds.source import BytesSource, Source
-from datamanager.worker.media.opening import codec_of, decoded, opened, refusing
+from datamanager.worker.media.opening import codec_of, decoded, opened
+from datamanager.worker.media.refusing import refusing
 from datamanager.worker.media.waveform import PeakMeter
 
 __all__ = ["SoundLimits", "SoundProducts", "samples_of", "sound_products"]

@@ -24,6 +24,7 @@ from datamanager.worker.media.fmp4 import (
     TICKS_PER_S,
     Piece,
     Run,
+    Segment,
     VideoForm,
     init_segment,
     media_segment,
@@ -32,7 +33,7 @@ from datamanager.worker.media.opening import codec_of, decoded, opened
 from datamanager.worker.media.soundtrack import Soundtrack
 from datamanager.worker.tier import BOXES, fit
 
-__all__ = ["Segment", "TranscodeLimits", "Transcoder"]
+__all__ = ["TranscodeLimits", "Transcoder"]
 
 _SEGMENT_TICKS = 4 * TICKS_PER_S
 _LEAST_TICKS = TICKS_PER_S // 31  # between two pictures: of a video of 60 a second every other one is left out
@@ -64,15 +65,6 @@ class TranscodeLimits:
 
     max_duration_s: float
     max_pixels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One segment, in ticks of 1/90,000 s from the beginning of the video."""
-
-    start: int
-    ticks: int
-    data: bytes
 
 
 class Transcoder:
