@@ -28,6 +28,7 @@ _log = get_logger(__name__)
 _LOOK_S = 0.5
 _AWAY_S = 1.0
 _URL_TTL_S = 300
+_TURN_S = 10.0  # a table of gigabytes holds no other one up for longer
 _VALUE_BYTES = 16  # of memory that a value takes until it is durable, about
 
 
@@ -41,6 +42,11 @@ class _Progress:
     refused: int
     ends: bool
     error: str | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows there were."""
+        return {"rows": self.rows, "skipped": self.skipped, "refused": self.refused}
 
 
 class SeriesFeeder:
@@ -84,7 +90,7 @@ class SeriesFeeder:
 
     async def _finish(self, document: Document, done: _Progress) -> None:
         state = "done" if done.error is None else "failed"
-        counts = {"rows": done.rows, "skipped": done.skipped, "refused": done.refused}
+        counts = done.counts
         told = {"stream": _stream(document), "state": state, **counts}
         if done.error is not None:
             told["error"] = done.error
@@ -92,11 +98,12 @@ class SeriesFeeder:
         _log.info("rows of a table are a stream", record_id=document["_id"], **told)
 
     async def _take_in(self, document: Document, done: _Progress) -> bool:
-        """Takes in all rows that are not there yet; False when another process has taken the table over."""
+        """Takes in rows that are not there yet; False when these are not all, and another process or turn goes on with the rest."""
         ingest = self._ingest
         sender = Sender(ingest.config, ingest.budget, repeats_allowed=False)
         place = (document["robot_id"], document["session_id"], f"~{document['_id']}")
         producer = await ingest.registry.open(*place, reload=True)
+        until_s = self._clock.monotonic_s() + _TURN_S
         try:
             while True:
                 series = {**document["series"], "at": done.at}
@@ -105,8 +112,11 @@ class SeriesFeeder:
                 if batches.next is None:
                     break
                 done.at = list(batches.next)
-                counts = {"rows": done.rows, "skipped": done.skipped, "refused": done.refused}
-                if not await self._store.advance(document["_id"], {"at": done.at, "ends": done.ends, **counts}):
+                reached = {"at": done.at, "ends": done.ends, **done.counts}
+                if self._clock.monotonic_s() > until_s:  # others have their turn
+                    await self._store.give_back(document["_id"], reached)
+                    return False
+                if not await self._store.advance(document["_id"], reached):
                     return False
             if done.ends:
                 await ingest.registry.end(producer)

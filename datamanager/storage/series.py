@@ -57,6 +57,10 @@ class SeriesStore:
         """Notes how far a table is, and keeps it for this process for another while; False when another one has it."""
         return await self._set(record_id, {**changes, "due_ns": self._clock.now_ns() + _LEASE_NS})
 
+    async def give_back(self, record_id: str, changes: dict[str, Any]) -> None:
+        """Notes how far a table is, and leaves it to whoever takes it next, after those that wait already."""
+        await self._set(record_id, {**changes, "due_ns": self._clock.now_ns()})
+
     async def finish(self, record_id: str, changes: dict[str, Any], told: dict[str, Any]) -> bool:
         """Notes that nothing more is to be done; `told` is what the record's metadata say of it. False as for `advance`."""
         return await self._set(record_id, changes, {"metadata.series": told})

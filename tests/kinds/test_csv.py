@@ -199,12 +199,12 @@ class Ranged:
 
 
 def test_a_late_page_of_a_large_table_reads_little_of_it() -> None:
-    data = b"n,x\n" + b"".join(b"%d,%d.5\n" % (i, i) for i in range(1_000_000))
+    data = b"n,x\n" + b"".join(b"%d,%d.5\n" % (i, i) for i in range(400_000))
     found = looked_at(data)
-    assert (found.metadata["rows"], found.metadata["rows_complete"]) == (1_000_000, True)
+    assert (found.metadata["rows"], found.metadata["rows_complete"]) == (400_000, True)
     counting = Counting(data)
-    got = read_page(Ranged(counting), found.fields["table"], None, 990_000, 2, [])
-    assert got.rows == [[990_000, 990_000.5], [990_001, 990_001.5]]
+    got = read_page(Ranged(counting), found.fields["table"], None, 390_000, 2, [])
+    assert got.rows == [[390_000, 390_000.5], [390_001, 390_001.5]]
     assert counting.bytes < 4_000_000
 
 
@@ -219,13 +219,13 @@ def test_rows_beyond_what_was_scanned_are_not_counted_and_the_metadata_say_so() 
 
 
 def test_an_offset_far_behind_what_was_counted_is_found_or_where_the_counting_ended_is_told() -> None:
-    data = b"n,x\n" + b"1,2\n" * 6_000_000
+    data = b"n,x\n" + b"1,2\n" * 2_000_000
     found = looked_at(data, KindLimits(max_scan_bytes=64 * 1024))
-    assert page(data, found, offset=5_900_000, limit=1).rows == [[1, 2]]
+    assert page(data, found, offset=1_900_000, limit=1).rows == [[1, 2]]
     assert page(data, found, offset=7_000_000).rows == []
-    quoted = b"n,x\n" + b'1,"2"\n' * 3_000_000
-    far = page(quoted, looked_at(quoted, KindLimits(max_scan_bytes=64 * 1024)), offset=2_999_999)
-    assert far.rows == [[1, 2]] or (far.next is not None and far.next[0] == far.offset < 2_999_999)
+    quoted = b"n,x\n" + b'1,"2"\n' * 1_000_000
+    far = page(quoted, looked_at(quoted, KindLimits(max_scan_bytes=64 * 1024)), offset=999_999)
+    assert far.rows == [[1, 2]] or (far.next is not None and far.next[0] == far.offset < 999_999)
 
 
 @pytest.mark.parametrize(

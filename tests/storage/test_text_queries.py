@@ -94,3 +94,16 @@ async def test_a_table_is_fed_by_one_process_at_a_time_until_its_time_is_over(mo
     assert not await one.advance(first["_id"], {"rows": 5})
     assert await other.finish(first["_id"], {"state": "done"}, {"rows": 5})
     assert await other.take() is None
+
+
+async def test_a_table_that_is_given_back_comes_after_those_that_wait(mongo: Mongo) -> None:
+    store = SeriesStore(mongo, SystemClock(), "one")
+    first = await store.take()
+    assert first is not None
+    await store.give_back(first["_id"], {"rows": 5})
+    second = await store.take()
+    again = await store.take()
+    assert second is not None
+    assert again is not None
+    assert second["_id"] != first["_id"] == again["_id"]
+    assert again["series"]["rows"] == 5
