@@ -133,6 +133,7 @@ def test_what_is_neither_is_named(kind: str, tmp_path: Path) -> None:
         assert word in refused.detail or "AVIF" in refused.detail
     assert refusal(kind, b"PK\3\4" + bytes(100)).code == "kind_mismatch"
     assert refusal(kind, b'{"a": 1}').code == "kind_mismatch"
+    assert refusal(kind, "\ufeffa,b\n1,2\n".encode("utf-16-le") * 20).code == "bad_payload"  # begins like MPEG
     assert refusal(kind, b"").detail.startswith("it is empty")
     assert refusal(kind, b"\x00\x11\x22\x33" * 100).code == "bad_payload"
 

@@ -90,7 +90,7 @@ def _first_frame(window: Window, offset: int) -> tuple[int, _Frame]:
                 frame.layer,
                 frame.rate,
             )
-            if same or (not following and at == 0):
+            if same or (at == 0 and offset + frame.size == window.size):
                 return offset + at, frame
         at = data.find(b"\xff", at + 1)
     raise Refused("bad_payload", "no two frames of MP3 follow each other near its beginning", offset=offset)

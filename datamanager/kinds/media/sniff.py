@@ -39,6 +39,8 @@ def sniff_media(head: bytes) -> Sniffed | None:
 
 
 def _is_mp3(head: bytes) -> bool:
+    if head.startswith(b"\xff\xfe"):  # a text of UTF-16, much rather than layer I
+        return False
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and bool(head[1] & 6)
 
 
