@@ -17,7 +17,7 @@ __all__ = ["RecordQueries", "RecordQuery"]
 
 _QUERY_MS = 30_000
 _EXACT_DOUBLES = 2**53  # below it, n * span - 1 divided by span never rounds up to n
-_LEFT_OUT = {"inline": 0, "prev": 0, "generation": 0}  # bytes and book-keeping no list shows
+_LEFT_OUT = {"inline": 0, "hls": 0, "prev": 0, "generation": 0}  # bytes, segments and book-keeping no list shows
 _ASCENDING = [("t_ns", 1), ("_id", 1)]
 _DESCENDING = [("t_ns", -1), ("_id", -1)]
 
