@@ -42,9 +42,12 @@ def read_playlist(text: str) -> Playlist:
     seconds, init, is_ended = None, "", False
     for line in lines[1:]:
         name, _, value = line.partition(":") if line.startswith("#") else ("", "", "")
-        if name in ("#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-PLAYLIST-TYPE"):
-            tags[name] = value
-        elif name in ("#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START"):
+        if name in (
+            "#EXT-X-VERSION",
+            "#EXT-X-TARGETDURATION",
+            "#EXT-X-MEDIA-SEQUENCE",
+            "#EXT-X-PLAYLIST-TYPE",
+        ) or name in ("#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START"):
             tags[name] = value
         elif name == "#EXT-X-DISCONTINUITY":
             parts.append(Part())
