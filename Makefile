@@ -51,7 +51,8 @@ imports: install
 	$(BIN)/lint-imports --no-logo
 
 unit: install
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not soak and not alone'
+	$(BIN)/python -m pytest -m alone
 
 soak: install  ## the tests that take minutes: kills under load, memory, long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600 --session-timeout 7200

@@ -31,6 +31,7 @@ def be_odd() -> None:
     raise _Odd("this", "that")
 
 
+@pytest.mark.alone
 async def test_calls_run_in_other_processes_at_the_same_time(pool: ProcessPool) -> None:
     await asyncio.gather(*(pool.run(os.getpid) for _ in range(2)))
     began_s = time.monotonic()

@@ -97,6 +97,7 @@ def test_broken_text_is_passed_on_for_the_decoder_to_refuse() -> None:
     assert framed(MsgpackFramer(100), [broken, msgpack.packb(1)]) == [broken, b"\x01"]
 
 
+@pytest.mark.alone
 def test_a_large_value_in_many_pieces_is_walked_once() -> None:
     body = msgpack.packb([1] * 2_000_000)
     began = time.perf_counter()

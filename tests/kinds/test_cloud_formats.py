@@ -93,6 +93,7 @@ def test_a_list_longer_than_the_file_is_refused() -> None:
     assert refusal(binary_ply(1, body, more=more)).code == "bad_payload"
 
 
+@pytest.mark.alone
 def test_faces_of_changing_corners_take_no_time() -> None:
     """Triangles and squares in turn: no two rows alike, 300,000 of them."""
     pair = struct.pack("<B3i", 3, 0, 1, 2) + struct.pack("<B4i", 4, 0, 1, 2, 3)
@@ -205,6 +206,7 @@ def test_lzf_of_anything_is_refused_or_has_the_size_that_was_asked_for(packed: b
         assert exc.code == "bad_payload"  # noqa: PT017  # either outcome is right; no other is
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("points", [10**8, 2 * 10**7 + 1, 2**32 - 1])
 def test_draco_that_declares_more_points_than_are_taken_is_refused_at_once(points: int) -> None:
     data = bytearray(DracoPy.encode(cloud()[0]))
@@ -214,6 +216,7 @@ def test_draco_that_declares_more_points_than_are_taken_is_refused_at_once(point
     assert time.perf_counter() - began < 0.1
 
 
+@pytest.mark.alone
 def test_draco_that_would_take_much_room_is_not_decoded_when_it_arrives() -> None:
     data = bytearray(DracoPy.encode(cloud()[0]))
     data[11:15] = struct.pack("<I", MAX_ROOM // 12 + 1)

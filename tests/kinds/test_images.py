@@ -86,6 +86,7 @@ def test_a_file_cut_anywhere_is_refused(name: str) -> None:
             assert refusal(data[:length]).code == "bad_payload", length
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", EXPECTED)
 def test_flipped_bits_never_raise_anything_but_a_refusal_and_never_take_long(name: str) -> None:
     data = golden(name)
@@ -189,6 +190,7 @@ def test_the_first_format_that_recognises_is_the_only_one() -> None:
         assert isinstance(found, ImageFormat)
 
 
+@pytest.mark.alone
 def test_a_camera_frame_takes_no_time_and_only_clouds_are_called_costly() -> None:
     big = picture(1280, 720).resize((2560, 1440))
     big.save(out := BytesIO(), "JPEG", quality=95)

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import httpx
+import pytest
 from support.browse_server import Recorder
 
 from datamanager.clock import SystemClock
@@ -38,6 +39,7 @@ async def test_a_page_is_kept_from_the_second_time_on(config: Config) -> None:
         assert all([0 < await redis.client.ttl(key) <= 60 for key in await redis.client.keys("*")])
 
 
+@pytest.mark.alone
 async def test_without_redis_pages_are_made_each_time_and_soon(config: Config) -> None:
     make = Counted()
     async with open_redis(replace(config.redis, url="redis://127.0.0.1:1/0")) as redis:

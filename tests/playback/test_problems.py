@@ -114,6 +114,7 @@ async def test_a_server_behind_us_that_is_away_is_named(browse_config: Config) -
             assert (await http.get("/api/v1/sessions")).status_code == 200  # reading needs no Redis
 
 
+@pytest.mark.alone
 async def test_a_server_behind_us_that_hangs_is_given_up() -> None:
     clock = SystemClock()
     checks = HealthChecks({"stuck": lambda: clock.sleep(60), "well": lambda: clock.sleep(0)}, clock, limit_s=0.05)

@@ -31,7 +31,7 @@ from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tier_requests import TierRequests
 from datamanager.storage.tiers import Frame, FrameTiers, tiers_job
 
-_QUICK = {"DATAMANAGER_SWEEP_INTERVAL_S": "0.3", "DATAMANAGER_JOB_TIMEOUT_S": "2", "DATAMANAGER_JOB_RETRIES": "2"}
+_QUICK = {"DATAMANAGER_SWEEP_INTERVAL_S": "0.3", "DATAMANAGER_JOB_TIMEOUT_S": "5", "DATAMANAGER_JOB_RETRIES": "2"}
 
 
 @dataclass
@@ -238,6 +238,7 @@ def at(url: str, port: int) -> str:
     return url.replace(f":{port_of(url)}", f":{port}")
 
 
+@pytest.mark.alone
 async def test_a_missing_tier_is_made_when_somebody_asks(stage: Stage) -> None:
     await store_frames(stage.config, {"a": jpeg(), "b": jpeg(seed=1)}, state="none")
     requests = TierRequests(stage.queue, stage.frames, SystemClock())
