@@ -20,7 +20,6 @@ __all__ = ["PageCache"]
 _log = get_logger(__name__)
 _PATIENCE_S = 0.1  # a Redis slower than this is no help
 _PAUSE_S = 2.0  # and is left alone for so long
-_ASKED_ONCE = b""
 
 
 class PageCache:
@@ -41,7 +40,7 @@ class PageCache:
     async def through(
         self, robot_id: str, session_id: str, names: Sequence[str], make: Callable[[], Awaitable[bytes]]
     ) -> bytes:
-        """The page of `names`, from the cache, or else made by `make` and, from the second time on, kept.
+        """The page of `names`, from the cache, or else made by `make` and kept.
 
         Args:
             robot_id: who recorded.
@@ -56,8 +55,7 @@ class PageCache:
         if found:
             return bytes(found)
         made = await make()
-        kept = _ASKED_ONCE if found is None else made
-        await self._asked(lambda: self._redis.client.set(key, kept, ex=self._ttl_s))
+        await self._asked(lambda: self._redis.client.set(key, made, ex=self._ttl_s))
         return made
 
     async def _asked(self, ask: Callable[[], Awaitable[Any]]) -> Any:

@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 
 from datamanager.errors import Refused
+from datamanager.playback.bounded_cache import BoundedCache
 from datamanager.playback.page_cache import PageCache
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
 from datamanager.playback.params import decode_cursor, parse_int, parse_list, parse_range
@@ -18,6 +19,7 @@ __all__ = ["FrameUrls", "FrameUrlsRequest", "ManyFrameUrls", "RecordPages"]
 
 
 _WORTH_CACHING = 50  # a smaller page is read in one query, as fast as from the cache
+_MANY_QUERIES = 4096
 
 
 class FrameUrlsRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +60,7 @@ class RecordPages:
         self._items = items
         self._cache = cache
         self._page_limit = page_limit
+        self._asked: BoundedCache[bool] = BoundedCache(_MANY_QUERIES)
 
     async def page(
         self,
@@ -81,7 +84,7 @@ class RecordPages:
         span, after = parse_range(start, end), decode_cursor(cursor, tuple[int, str])
         wanted = parse_tiers(parse_list(tiers))
         query = RecordQuery(robot_id, session_id, parse_list(streams), span.start_ns, span.end_ns, count + 1, after)
-        if count < _WORTH_CACHING:
+        if count < _WORTH_CACHING or not self._asked_before(query, wanted):
             found = await self._records.page(query)
             items = self._items.items(found[:count], wanted)
             places = [(d["t_ns"], d["_id"]) for d in found]
@@ -91,6 +94,13 @@ class RecordPages:
         if not places:
             await self._sessions.one(robot_id, session_id)  # so that no such session is told from no such record
         return Page(items=items, next_cursor=next_cursor(places, count, lambda place: place))
+
+    def _asked_before(self, query: RecordQuery, tiers: Sequence[Tier]) -> bool:
+        """Whether this process was asked the same lately. Who reads a session once does not fill Redis with it."""
+        key = repr((query, tiers))
+        before = self._asked.get(key) is not None
+        self._asked.put(key, True, 1)  # there is nothing else to keep
+        return before
 
     async def _through_cache(
         self, query: RecordQuery, record_ids: list[str], tiers: Sequence[Tier]
