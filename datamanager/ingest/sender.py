@@ -23,16 +23,15 @@ class Budget:
         self.max_bytes = max_bytes
         self.used = 0
         self._freed: set[asyncio.Event] = set()
+        METRICS.pending_bytes.set_function(lambda: self.used)  # asked for by a scrape, not told with each message
 
     def take(self, size_bytes: int) -> None:
         """Counts bytes that arrived."""
         self.used += size_bytes
-        METRICS.pending_bytes.set(self.used)
 
     def give(self, size_bytes: int) -> None:
         """Counts bytes that became durable, and wakes who waits."""
         self.used -= size_bytes
-        METRICS.pending_bytes.set(self.used)
         if self.used < self.max_bytes:
             for event in self._freed:
                 event.set()
