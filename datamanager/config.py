@@ -170,7 +170,9 @@ class ExamineConfig:
 
     processes: int = _setting(2, "EXAMINE_PROCESSES", "child processes of a server that look at content", least=1)
     cpu_s: float = _setting(1.5, "EXAMINE_CPU_S", "processor time that looking at one record may take", least=0.1)
-    timeout_s: float = _setting(20.0, "EXAMINE_TIMEOUT_S", "time that looking at one record may take", least=0.1)
+    timeout_s: float = _setting(
+        60.0, "EXAMINE_TIMEOUT_S", "time that looking at one record may take, on a machine however busy", least=0.1
+    )
     memory_bytes: int = _setting(
         400 * _MB, "EXAMINE_MEMORY_BYTES", "memory of a child process that looks at content", least=64 * _MB
     )
