@@ -186,7 +186,6 @@ BOMBS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the tests' own hooks may be stopped
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_cost_bounded_time_and_what_is_not_rendered_is_shown_as_written(name: str) -> None:
     began_s = time.process_time()

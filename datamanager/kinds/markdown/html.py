@@ -2,11 +2,9 @@
 
 import html
 import re
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import nh3
@@ -22,7 +20,6 @@ __all__ = ["Page", "render_markdown"]
 
 _RENDERED_BYTES = 512 * 1024  # a book of 100,000 words; more is shown as it is written
 _CPU_S = 0.6
-_AGAIN_S = 0.02
 _MOST_URL = 4096
 _MOST_PICTURE_URL = 256 * 1024
 _MOST_URLS = 4 * 1024 * 1024
@@ -75,8 +72,7 @@ def render_markdown(source: Source, limits: KindLimits) -> Page:
     body: str | None = None
     if source.size <= _RENDERED_BYTES and outline.too_deep_at is None:
         try:
-            with _computing_at_most(_CPU_S):
-                body = _render(text)
+            body = _render(text)
         except (_TooMuch, MemoryError, RecursionError):  # a page that shows the text beats none
             body = None
     page = body if body is not None else f"<pre>{html.escape(text)}</pre>\n"
@@ -85,11 +81,16 @@ def render_markdown(source: Source, limits: KindLimits) -> Page:
 
 def _render(text: str) -> str:
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MOST_NESTING}).enable(["table", "strikethrough"])
+    in_time = _computing_at_most(_CPU_S)
+    parser.block.ruler.before("table", "in_time", in_time, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.inline.ruler.before("text", "in_time", in_time)
+    parser.inline.ruler2.before("balance_pairs", "in_time", in_time)
     parser.validateLink = _is_good  # type: ignore[method-assign]  # the documented way to say which links are links
     env: dict[str, Any] = {}
     tokens = parser.parse(text, env)
     urls = 0
     for token in _all(tokens):
+        in_time()
         if token.type in ("th_open", "td_open") and (style := token.attrs.pop("style", None)):
             token.attrs["align"] = str(style).removeprefix("text-align:")
         urls += sum(len(str(token.attrs.get(name, ""))) for name in ("href", "src"))
@@ -123,22 +124,16 @@ def _filtered(tag: str, attribute: str, value: str) -> str | None:
     return value
 
 
-@contextmanager
-def _computing_at_most(seconds: float) -> Iterator[None]:
-    """Raises `_TooMuch` in the block once it has computed for so long. Only for the main thread of a child process."""
-    over = False
+def _computing_at_most(seconds: float) -> Callable[..., bool]:
+    """A rule for the parser that matches nothing, and raises `_TooMuch` once the process has computed for so long.
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if not over:
+    What no rule is asked in ends by the limit on the process that it runs in.
+    """
+    end_s = time.process_time() + seconds
+
+    def look(*_of_the_parser: object) -> bool:
+        if time.process_time() > end_s:
             raise _TooMuch
+        return False
 
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(
-        signal.ITIMER_VIRTUAL, seconds, _AGAIN_S
-    )  # a destructor that it happens in swallows what is raised
-    try:
-        yield
-    finally:
-        over = True
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+    return look
