@@ -124,7 +124,7 @@ def _filtered(tag: str, attribute: str, value: str) -> str | None:
     return value
 
 
-def _computing_at_most(seconds: float) -> Callable[..., bool]:
+def _computing_at_most(seconds: float) -> Callable[..., Any]:
     """A rule for the parser that matches nothing, and raises `_TooMuch` once the process has computed for so long.
 
     What no rule is asked in ends by the limit on the process that it runs in.
