@@ -74,11 +74,16 @@ def _read_stream(window: Window, header: Chunk, form: Chunk | None) -> Track:
 
 
 def _read_index(window: Window, chunk: Chunk, container: Container) -> None:
-    """Counts the keyframes of the first picture track, by an index that is not too long."""
+    """Counts the keyframes of the first picture track, by an index that is not too long and names all of its pictures.
+
+    That of a file above a gigabyte names those in the first one alone (OpenDML 1.02).
+    """
     size = chunk.end - chunk.start
     if size > _MOST_INDEX_BYTES:
         return
     data = window.get(chunk.start, size)
-    number = b"%02d" % container.tracks.index(container.of("video")[0])
-    flags = (data[i + 4] & _IS_KEYFRAME for i in range(0, len(data) - 15, _INDEX_ENTRY) if data[i : i + 2] == number)
-    container.of("video")[0].keyframes = sum(1 for flag in flags if flag)
+    track = container.of("video")[0]
+    number = b"%02d" % container.tracks.index(track)
+    flags = [data[i + 4] & _IS_KEYFRAME for i in range(0, len(data) - 15, _INDEX_ENTRY) if data[i : i + 2] == number]
+    if track.frames is None or len(flags) >= track.frames:
+        track.keyframes = sum(1 for flag in flags if flag)
