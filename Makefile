@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in $(PYTHONS); do \
 PIP_TOOLS := pip-tools==7.6.2
 DIRECT := import tomllib; toml = tomllib.load(open("pyproject.toml", "rb")); \
 	extras = toml["project"]["optional-dependencies"]; \
-	print(*toml["project"]["dependencies"], *extras["server"], *extras["push"], *extras["local"], *toml["dependency-groups"]["dev"], sep="\n")
+	print(*toml["project"]["dependencies"], *extras["server"], *extras["push"], *extras["cpu"], *extras["analytics"], *extras["pull"], *extras["local"], *toml["dependency-groups"]["dev"], sep="\n")
 
 .PHONY: help install test lint types imports unit soak fuzz bench demo docs format requirements clean
 

@@ -227,6 +227,27 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceConfig:
+    """The models that enrich what comes in."""
+
+    device: str = _setting("auto", "INFERENCE_DEVICE", "cuda, cpu, or auto: cuda where its provider really loads")
+    threads: int = _setting(1, "INFERENCE_THREADS", "threads that one model computes with on the CPU", least=1)
+    target_ms: float = _setting(
+        60.0, "INFERENCE_TARGET_MS", "time from arrival to result that batches are sized for", least=1
+    )
+    shed_after_s: float = _setting(
+        1.0, "INFERENCE_SHED_AFTER_S", "a frame that waited longer is shed, unless it must not be", least=0.05
+    )
+    max_waiting: int = _setting(
+        10_000, "INFERENCE_MAX_WAITING", "most frames that wait for models in one queue", least=1
+    )
+    results_ttl_s: int = _setting(
+        30 * 86400, "RESULTS_TTL_S", "how long results can be searched; their streams stay", least=60
+    )
+    model_max_bytes: int = _setting(2048 * _MB, "MODEL_MAX_BYTES", "largest model that `models add` takes", least=1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalConfig:
     """The servers that `local` and `up` start."""
 
@@ -250,6 +271,7 @@ class Config:
     examine: ExamineConfig = field(default_factory=ExamineConfig)
     playback: PlaybackConfig = field(default_factory=PlaybackConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
 
 
