@@ -241,9 +241,6 @@ class InferenceConfig:
     max_waiting: int = _setting(
         10_000, "INFERENCE_MAX_WAITING", "most frames that wait for models in one queue", least=1
     )
-    results_ttl_s: int = _setting(
-        30 * 86400, "RESULTS_TTL_S", "how long results can be searched; their streams stay", least=60
-    )
     model_max_bytes: int = _setting(2048 * _MB, "MODEL_MAX_BYTES", "largest model that `models add` takes", least=1024)
 
 

@@ -47,6 +47,7 @@ _RECORD_INDEXES = (
 )
 _SERIES_DUE = _index("series.due_ns", partialFilterExpression={"series.state": "pending"})
 _REPLACES = _index("robot_id", "session_id", "stream", "t_ns", partialFilterExpression={"parameters.mode": "replace"})
+_UNENRICHED = _index("enrich.since_ns", partialFilterExpression={"enrich.since_ns": {"$gt": 0}})
 
 SCHEMA: tuple[CollectionSchema, ...] = (
     CollectionSchema(
@@ -65,7 +66,7 @@ SCHEMA: tuple[CollectionSchema, ...] = (
     CollectionSchema("aggregations", _SERIES_INDEXES, _SERIES),
     CollectionSchema("floors", (_index("robot_id", "session_id"),)),
     CollectionSchema("lod", (_index("robot_id", "session_id", "stream", "level", "t_ns"),)),
-    CollectionSchema("frames_metadata", _RECORD_INDEXES),
+    CollectionSchema("frames_metadata", (*_RECORD_INDEXES, _UNENRICHED)),
     CollectionSchema("records", (*_RECORD_INDEXES, _SERIES_DUE, _REPLACES)),
     CollectionSchema("segments", (_index("robot_id", "session_id", "stream", "start_ns"),)),
     CollectionSchema(
@@ -77,6 +78,19 @@ SCHEMA: tuple[CollectionSchema, ...] = (
         (
             _index("due_ns", partialFilterExpression={"due_ns": {"$exists": True}}),
             _index("forget", expireAfterSeconds=0),
+        ),
+    ),
+    CollectionSchema(
+        "results",
+        (
+            _index("at_ns", partialFilterExpression={"feed.state": "waiting"}),
+            _index(
+                *("robot_id", "session_id", "output", "feed.seq"),
+                unique=True,
+                partialFilterExpression={"feed.seq": {"$exists": True}},
+            ),
+            _index("robot_id", "session_id", "output", "t_ns"),
+            _index("frame_id", partialFilterExpression={"frame_id": {"$gt": ""}}),
         ),
     ),
     CollectionSchema("settings"),
