@@ -30,6 +30,7 @@ class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
         asked_ns: when ingest asked, by the wall clock: shedding and latencies count from here.
         must: whether it may never be shed.
         previous: for models that look at two.
+        tries: how often its model failed on it.
     """
 
     enrichment: str
@@ -44,3 +45,4 @@ class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
     urgency: Urgency = "normal"
     must: bool = False
     previous: PreviousFrame | None = None
+    tries: int = 0
