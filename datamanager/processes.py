@@ -55,7 +55,8 @@ class ProcessPool:
         preload: Sequence[str] = (),
     ) -> None:
         life = _Life(tuple(preload), cpu_s, memory_bytes, behind)
-        self._children = [_Child(timeout_s, life) for _ in range(size)]
+        self._timeout_s = timeout_s
+        self._children = [_Child(life) for _ in range(size)]
         self._eager = eager
         self._free: asyncio.Queue[_Child] = asyncio.Queue()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="pool")
@@ -85,8 +86,17 @@ class ProcessPool:
             ProcessDied: the child died of it, or took too long and was ended.
             Exception: what the function raised; a `DatamanagerError` with its text where that cannot be pickled.
         """
+        return await self._run(self._timeout_s, function, args, kwargs)
+
+    async def run_for(self, timeout_s: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for a call that takes longer or less long than others may."""
+        return await self._run(timeout_s, function, args, kwargs)
+
+    async def _run(
+        self, timeout_s: float, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> T:
         child = await self._free.get()
-        call = asyncio.get_running_loop().run_in_executor(self._threads, child.call, function, args, kwargs)
+        call = asyncio.get_running_loop().run_in_executor(self._threads, child.call, timeout_s, function, args, kwargs)
         call.add_done_callback(lambda _: self._free.put_nowait(child))
         answer: T = await asyncio.shield(call)
         return answer
@@ -105,8 +115,7 @@ class _Life:
 class _Child:
     """One process and the pipe to it. The process ends when the pipe does, however we die."""
 
-    def __init__(self, timeout_s: float, life: _Life) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, life: _Life) -> None:
         self._life = life
         self._process: Any = None
         self._pipe: Connection[Any, Any] | None = None
@@ -125,13 +134,13 @@ class _Child:
         theirs.close()
         return self._pipe
 
-    def call(self, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    def call(self, timeout_s: float, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         """One call; blocks until it has its answer."""
         try:
             pipe = self._send((function, args, kwargs))
-            if not pipe.poll(self._timeout_s):
+            if not pipe.poll(timeout_s):
                 self._reap()
-                detail = f"{function.__name__} took longer than {self._timeout_s} s and was ended"
+                detail = f"{function.__name__} took longer than {timeout_s} s and was ended"
                 raise ProcessDied(detail, by_limit=True)
             is_good, answer = pipe.recv()
         except (EOFError, OSError) as exc:

@@ -76,6 +76,13 @@ async def test_a_call_that_takes_too_long_is_ended() -> None:
         assert await pool.run(abs, -1) == 1
 
 
+async def test_a_call_may_have_a_time_of_its_own() -> None:
+    async with ProcessPool(1, timeout_s=0.01) as pool:
+        assert await pool.run_for(20, time.sleep, 0.2) is None
+        with pytest.raises(ProcessDied, match=r"sleep took longer than 0\.01 s"):
+            await pool.run(time.sleep, 60)
+
+
 async def test_a_cancelled_call_does_not_give_its_answer_to_the_next() -> None:
     async with ProcessPool(1, timeout_s=20) as pool:
         await pool.run(abs, 0)
