@@ -245,6 +245,13 @@ class InferenceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventsConfig:
+    """What is told to whoever listens, and alerts."""
+
+    kept: int = _setting(10_000, "EVENTS_KEPT", "events that each of the four event streams in Redis keeps", least=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalConfig:
     """The servers that `local` and `up` start."""
 
@@ -269,6 +276,7 @@ class Config:
     playback: PlaybackConfig = field(default_factory=PlaybackConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
 
 
