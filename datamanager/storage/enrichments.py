@@ -1,53 +1,132 @@
-"""Enrichments: which model looks at which streams. Rules stand in MongoDB, and hold for what comes in from then on."""
+"""Enrichments: which model looks at which streams. Rules stand in MongoDB, and hold for what comes in from then on.
 
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+All of them stand in one document, so that what two callers put at the same time is still held against each other.
+"""
+
+from typing import Any
 
 import msgspec
 
-from datamanager.storage.inference_queue import Urgency
+from datamanager.errors import Conflict, NotFound, Refused
+from datamanager.storage.enrichment_rule import Enrichment, ModelFacts, check_rule, refuse_collision
+from datamanager.storage.keys import ENRICHMENTS_CHANNEL
+from datamanager.storage.model_documents import facts_of
+from datamanager.storage.mongo import Document, DuplicateKey, Mongo, Unstorable, encode_document, translated
+from datamanager.storage.notices import Notices
+from datamanager.storage.redis import Redis
 
-__all__ = ["Enrichment"]
+__all__ = ["Enrichment", "Enrichments"]
+
+_ID = "rules"
+MAX_RULES = 500
+_TRIES = 20
 
 
-class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule.
+class Enrichments:
+    """The rules. Every method raises `MongoUnavailable` when MongoDB does not answer.
 
     Attributes:
-        name: unique; `[A-Za-z0-9._-]{1,64}`.
-        model: name of a model, in whichever version is current; for kind `time_series` a scorer or window spec may stand in
-            `options` instead.
-        kind: kind of the streams that it looks at.
-        robot_id, session_id, stream: shell patterns (`*`, `front_*`).
-        role: of frames.
-        urgency: which queue its jobs wait in; normal is shed before high, and high before emergency.
-        must: every frame gets exactly one result; never sampled and never shed.
-        max_fps: most frames a second and stream; 0: all of them.
-        output: last part of the result stream's name; empty: as the model's manifest says.
-        enabled: whether it holds.
-        options: what overrides the manifest (`confidence`, `iou`, `track`) or, for telemetry, says what is computed.
+        notices: said after every change; who holds rules looks again when told, and every second besides.
     """
 
-    name: str
-    model: str = ""
-    kind: Literal["images", "time_series"] = "images"
-    robot_id: str = "*"
-    session_id: str = "*"
-    stream: str = "*"
-    role: Literal["rgb", "depth"] = "rgb"
-    urgency: Urgency = "normal"
-    must: bool = False
-    max_fps: float = 0.0
-    output: str = ""
-    enabled: bool = True
-    options: dict[str, Any] = {}
+    def __init__(self, mongo: Mongo, redis: Redis) -> None:
+        self._rules = mongo.durable("enrichments")
+        self._models = mongo.durable("models")
+        self.notices = Notices(redis, ENRICHMENTS_CHANNEL)
 
-    def matches(self, robot_id: str, session_id: str, stream: str, kind: str) -> bool:
-        """Whether it looks at this stream."""
-        return (
-            self.enabled
-            and kind == self.kind
-            and fnmatchcase(robot_id, self.robot_id)
-            and fnmatchcase(session_id, self.session_id)
-            and fnmatchcase(stream, self.stream)
-        )
+    async def all(self) -> list[Enrichment]:
+        """Every rule, enabled or not, by name."""
+        return _rules_of(await self._read())
+
+    async def newer(self, revision: int | None) -> tuple[int, list[Enrichment]] | None:
+        """Every rule and the revision that they are of; None when that is still `revision`."""
+        with translated():
+            document = await self._rules.find_one({"_id": _ID, "revision": {"$ne": revision}})
+        if document is not None:
+            return document["revision"], _rules_of(document)
+        return (0, []) if revision is None else None
+
+    async def get(self, name: str) -> Enrichment:
+        """One rule.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        for rule in await self.all():
+            if rule.name == name:
+                return rule
+        raise NotFound(f"there is no enrichment {name[:80]!r}")
+
+    async def put(self, rule: Enrichment) -> None:
+        """Keeps a rule, in place of the one of its name.
+
+        Raises:
+            Refused: `bad_id`, `bad_payload`, `missing_field`, `too_large` or `over_quota`: the detail names the field.
+            Conflict: another rule's results would be in the same stream.
+        """
+        check_rule(rule, (await self._facts({rule.model})).get(rule.model))
+        try:
+            encode_document(msgspec.to_builtins(rule))
+        except Unstorable as exc:
+            raise Refused("bad_payload", f"options cannot be kept: {exc.detail}") from exc
+        for _ in range(_TRIES):
+            document = await self._read()
+            rules = {each.name: each for each in _rules_of(document)}
+            if rules.get(rule.name) == rule:
+                return
+            refuse_collision(rule, rules.values(), await self._facts({rule.model} | {r.model for r in rules.values()}))
+            rules[rule.name] = rule
+            if len(rules) > MAX_RULES:
+                raise Refused("over_quota", f"there are {MAX_RULES} enrichments, which is the most")
+            if await self._write(document, rules):
+                return
+        raise Conflict("others change the enrichments all the time: try again")
+
+    async def delete(self, name: str) -> None:
+        """Removes a rule.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        for _ in range(_TRIES):
+            document = await self._read()
+            rules = {each.name: each for each in _rules_of(document)}
+            if rules.pop(name, None) is None:
+                raise NotFound(f"there is no enrichment {name[:80]!r}")
+            if await self._write(document, rules):
+                return
+        raise Conflict("others change the enrichments all the time: try again")
+
+    async def naming(self, model: str) -> list[str]:
+        """The names of the enabled rules that name a model."""
+        return [rule.name for rule in await self.all() if rule.enabled and rule.model == model]
+
+    async def _read(self) -> Document | None:
+        with translated():
+            return await self._rules.find_one({"_id": _ID})
+
+    async def _write(self, before: Document | None, rules: dict[str, Enrichment]) -> bool:
+        """Writes the rules over the revision that they were made from; False when that is no longer there."""
+        revision = 0 if before is None else before["revision"]
+        kept = [msgspec.to_builtins(rules[name]) for name in sorted(rules)]
+        document: dict[str, Any] = {"_id": _ID, "revision": revision + 1, "rules": kept}
+        try:
+            with translated():
+                done = await self._rules.replace_one(
+                    {"_id": _ID, "revision": revision}, document, upsert=before is None
+                )
+        except DuplicateKey:
+            return False
+        if before is not None and done.matched_count == 0:
+            return False
+        await self.notices.tell()
+        return True
+
+    async def _facts(self, names: set[str]) -> dict[str, ModelFacts]:
+        with translated():
+            found = self._models.find({"_id": {"$in": sorted(names - {""})}}, {"versions.manifest": 0, "loaded": 0})
+            return {document["_id"]: facts_of(document) async for document in found}
+
+
+def _rules_of(document: Document | None) -> list[Enrichment]:
+    return [] if document is None else [msgspec.convert(each, Enrichment) for each in document["rules"]]

@@ -8,7 +8,12 @@ import hashlib
 from typing import Literal
 
 __all__ = [
+    "ENRICHMENTS_CHANNEL",
+    "MODELS_CHANNEL",
     "live_channel",
+    "manifest_key",
+    "model_key",
+    "model_upload_key",
     "original_key",
     "preview_key",
     "record_id",
@@ -17,6 +22,12 @@ __all__ = [
     "redis_stats_key",
     "video_thumbnail_id",
 ]
+
+MODELS_CHANNEL = "models:changed"
+"""The pub/sub channel that says that a model was added, switched or removed."""
+
+ENRICHMENTS_CHANNEL = "enrichments:changed"
+"""The pub/sub channel that says that a rule was put or removed."""
 
 _ID_BYTES = 18  # 144 bits: no collision in any fleet's life, 24 characters without padding
 
@@ -49,6 +60,21 @@ def preview_key(robot_id: str, session_id: str, stream: str, t_ns: int, frame_id
 def video_thumbnail_id(record_id: str, number: int) -> str:
     """The id in GridFS of one thumbnail of a video: they are numbered from 0 on, ascending in time."""
     return f"{record_id}.{number}"
+
+
+def model_key(name: str, version: str) -> str:
+    """The S3 key of a model."""
+    return f"models/{name}/{version}/model.onnx"
+
+
+def manifest_key(name: str, version: str) -> str:
+    """The S3 key of a model's manifest."""
+    return f"models/{name}/{version}/manifest.json"
+
+
+def model_upload_key(name: str, version: str, checksum: str) -> str:
+    """The S3 key that a model is put to; it is copied to `model_key`, where no address leads that was given away."""
+    return f"models/{name}/{version}/uploads/{checksum}.onnx"
 
 
 def redis_latest_key(robot_id: str, session_id: str) -> str:

@@ -93,6 +93,8 @@ SCHEMA: tuple[CollectionSchema, ...] = (
             _index("frame_id", partialFilterExpression={"frame_id": {"$gt": ""}}),
         ),
     ),
+    CollectionSchema("models"),
+    CollectionSchema("enrichments"),
     CollectionSchema("settings"),
     CollectionSchema("migrations"),
     CollectionSchema("thumbnails.files", (_index("filename", "uploadDate"),)),
