@@ -4,7 +4,7 @@ A block's own seq range is its ledger entry, so that one write is both. Statisti
 before the ack; a crash between the two is found when the ledger is next read, and mended from the block.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -125,11 +125,24 @@ class Telemetry:
             return {d["block"] async for d in self._statistics.find(query, {"_id": 0, "block": 1})}
 
     async def blocks(
-        self, robot_id: str, session_id: str, stream: str, *, start_ns: int, end_ns: int, reaching_ns: int
+        self,
+        robot_id: str,
+        session_id: str,
+        stream: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        reaching_ns: int,
+        named: Collection[str] | None = None,
     ) -> list[Document]:
-        """Whole blocks that begin in `[start_ns, end_ns)` and end at `reaching_ns` or later, in no order."""
+        """Whole blocks that begin in `[start_ns, end_ns)` and end at `reaching_ns` or later, in no order.
+
+        With `named` only those that bear one of these ids.
+        """
         query = _window(robot_id, session_id, stream, start_ns, end_ns)
         query["t_end_ns"] = {"$gte": reaching_ns}
+        if named is not None:
+            query["block"] = {"$in": list(named)}
         fields = {"_id": 0, "t": 0, "m": 0, "messages": 0, "size_bytes": 0, "prev": 0}
         with translated():
             return await self._blocks.find(query, fields, batch_size=10_000).to_list()
@@ -171,12 +184,24 @@ class Telemetry:
             return [(d["_id"], d["blocks"]) async for d in await self._statistics.aggregate(stages)]
 
     async def statistics_written(
-        self, robot_id: str, session_id: str, stream: str, *, since: int, before: int
+        self,
+        robot_id: str,
+        session_id: str,
+        stream: str,
+        *,
+        since: int,
+        before: int,
+        packed: bool = True,
+        limit: int = 0,
     ) -> list[Document]:
-        """The packed statistics of a stream of the generations `[since, before)`, in no order."""
+        """The statistics of a stream of the generations `[since, before)`, in no order; `packed` ones with `v`.
+
+        With a `limit` at most so many, and then any of them.
+        """
         query = _written(robot_id, session_id, stream, since, before)
+        fields = _PACKED_FIELDS if packed else _LISTED_FIELDS
         with translated():
-            return await self._statistics.find(query, _PACKED_FIELDS, batch_size=10_000).to_list()
+            return await self._statistics.find(query, fields, batch_size=10_000, limit=limit).to_list()
 
     async def block_of(self, header: BlockHeader, robot_id: str, session_id: str) -> Document | None:
         """One block, whole, by its header."""
