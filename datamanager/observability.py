@@ -12,6 +12,7 @@ __all__ = ["METRICS", "configure_logging", "get_logger"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -75,6 +76,39 @@ class _Metrics:
             "datamanager_request_seconds", "One HTTP request until its answer begins", ["route"], buckets=_LATENCY_S
         )
         self.cache = Counter("datamanager_cache_total", "Look-ups in Redis, by cache and outcome", ["cache", "outcome"])
+        self._inference()
+
+    def _inference(self) -> None:
+        self.inference_s = Histogram(
+            "datamanager_inference_seconds", "One call of a model, by model", ["model"], buckets=_LATENCY_S
+        )
+        self.enrichment_s = Histogram(
+            "datamanager_enrichment_seconds",
+            "From a frame's arrival to its stored result, by model",
+            ["model"],
+            buckets=_LATENCY_S,
+        )
+        self.inference_batch = Histogram(
+            "datamanager_inference_batch_frames", "Frames of one call, by model", ["model"], buckets=_BATCHES
+        )
+        self.results = Counter("datamanager_results_total", "Results, by model and status", ["model", "status"])
+        self.shed = Counter(
+            "datamanager_shed_total", "Frames that an enrichment did not look at, by reason", ["enrichment", "reason"]
+        )
+        self.inference_waiting = Gauge(
+            "datamanager_inference_waiting", "Frames that wait for models, by urgency", ["urgency"]
+        )
+        self.inference_oldest_s = Gauge(
+            "datamanager_inference_oldest_seconds", "How long the oldest of them has waited, by urgency", ["urgency"]
+        )
+        self.sampling = Gauge(
+            "datamanager_sampling_ratio", "Part of the frames that is looked at, by urgency", ["urgency"]
+        )
+        self.breaker = Gauge(
+            "datamanager_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open", ["model", "device"]
+        )
+        self.gpu = Gauge("datamanager_gpu_utilisation_ratio", "How busy a GPU is", ["gpu"])
+        self.gpu_memory = Gauge("datamanager_gpu_memory_bytes", "Memory of a GPU, by what of it", ["gpu", "of"])
 
 
 METRICS = _Metrics()

@@ -1,48 +1,373 @@
-"""What waits for a model: Redis Streams by priority, one consumer group. A to-do list and never the truth."""
+"""What waits for a model: Redis Streams by urgency, one consumer group. A to-do list and never the truth.
 
-from typing import Literal, get_args
+`infer:{emergency|high|normal}` hold what waits and what runs, `infer:later` (a sorted set by due millisecond) what could
+not be tried, `infer:queued:{enrichment}:{frame_id}` that a frame was queued again. Redis may be wiped at any moment: what
+must be done is found again in MongoDB, the rest is gone like any frame that was not looked at.
+No command and no script names two keys, so that each may live on another node of a cluster.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["URGENCIES", "InferenceJob", "PreviousFrame", "Urgency"]
+from datamanager.clock import Clock
+from datamanager.errors import RedisUnavailable
+from datamanager.observability import get_logger
+from datamanager.storage.inference_job import (
+    URGENCIES,
+    Added,
+    InferenceJob,
+    PreviousFrame,
+    QueueState,
+    ShedBy,
+    ShedCounter,
+    TakenInference,
+    Urgency,
+)
+from datamanager.storage.inference_scripts import ADD, DEPTH
+from datamanager.storage.redis import Redis, ResponseError, redis_translated
 
-Urgency = Literal["emergency", "high", "normal"]
-URGENCIES: tuple[Urgency, ...] = get_args(Urgency)
+__all__ = [
+    "URGENCIES",
+    "Added",
+    "InferenceJob",
+    "InferenceQueue",
+    "PreviousFrame",
+    "QueueState",
+    "ShedBy",
+    "ShedCounter",
+    "TakenInference",
+    "Urgency",
+    "open_inference_queue",
+]
+
+_GROUP = "models"
+_LATER = "infer:later"
+_BELL = "infer:added"  # a channel: nothing of it is kept
+_AGAIN_TTL_S = 60  # a frame is queued again at most so often
+_POLL_S = 0.02  # where nobody listens for the bell
+_LISTEN_S = 0.5  # and where somebody does, for a bell that was not heard
+_ADD_AT_ONCE = 500  # jobs of one script: Redis does nothing else meanwhile
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
 
 
-class PreviousFrame(msgspec.Struct, frozen=True, array_like=True):
-    """The frame of the same stream that the same model was asked about before."""
-
-    frame_id: str
-    key: str
-    t_ns: int
+_DECODER = msgspec.msgpack.Decoder(InferenceJob)
+_ENCODER = msgspec.msgpack.Encoder()
+_LATER_DECODER = msgspec.msgpack.Decoder(tuple[int, InferenceJob])
+_Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
-class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame for one enrichment.
+class InferenceQueue:
+    """The queue as one process sees it. Every method raises `RedisUnavailable` when Redis does not answer.
 
-    Attributes:
-        enrichment: name of the rule that asks.
-        model: name of the model that the rule names.
-        frame_id: record_id of the frame.
-        key: S3 key of its original.
-        t_ns: its time.
-        asked_ns: when ingest asked, by the wall clock: shedding and latencies count from here.
-        must: whether it may never be shed.
-        previous: for models that look at two.
-        tries: how often its model failed on it.
+    Args:
+        redis: where the queue is.
+        clock: tells how long a job waits, and when one that was put off is due.
+        sheds: counts what is given up.
+        consumer: a name no other living process uses; those that only add need none.
+        max_waiting: most jobs that wait in one stream. What must be done counts, and is never given up for it.
     """
 
-    enrichment: str
-    model: str
-    robot_id: str
-    session_id: str
-    stream: str
-    frame_id: str
-    key: str
-    t_ns: int
-    asked_ns: int
-    urgency: Urgency = "normal"
-    must: bool = False
-    previous: PreviousFrame | None = None
-    tries: int = 0
+    def __init__(
+        self, redis: Redis, clock: Clock, sheds: ShedCounter, *, consumer: str = "", max_waiting: int = 10_000
+    ) -> None:
+        self._client = redis.client
+        self._clock = clock
+        self._sheds = sheds
+        self._consumer = consumer
+        self._max_waiting = max_waiting
+        self._add_script = self._client.register_script(ADD)
+        self._depth_script = self._client.register_script(DEPTH)
+        self._rung = asyncio.Event()
+        self._is_listening = False
+
+    async def add(self, jobs: Sequence[InferenceJob]) -> Added:
+        """Adds jobs. For want of room the oldest that may be shed are given up first, and counted."""
+        return await self._add([(0, job) for job in jobs])
+
+    async def add_again(self, jobs: Sequence[InferenceJob]) -> Added:
+        """Adds jobs that got lost, but for those that were added by this in the last minute."""
+        if not jobs:
+            return Added()
+        with redis_translated():
+            async with self._client.pipeline(transaction=False) as marks:
+                for job in jobs:
+                    marks.set(f"infer:queued:{job.enrichment}:{job.frame_id}", b"1", nx=True, ex=_AGAIN_TTL_S)
+                fresh = [job for job, is_new in zip(jobs, await marks.execute(), strict=True) if is_new]
+        return await self.add(fresh)
+
+    async def take(
+        self, count: int, block_s: float = 1.0, urgencies: Sequence[Urgency] = URGENCIES
+    ) -> list[TakenInference]:
+        """Takes up to `count` jobs, the most urgent first, and of these the oldest.
+
+        Where there are none it waits up to `block_s`; a job that is added meanwhile, however urgent, is given at once.
+        Cancelling may lose what was just given: it is claimed later.
+        """
+        end_s = self._clock.monotonic_s() + block_s
+        while True:
+            self._rung.clear()  # before looking: what is added from here on rings again
+            taken: list[TakenInference] = []
+            for urgency in urgencies:
+                if len(taken) < count:
+                    taken += await self._read(urgency, count - len(taken))
+            left_s = end_s - self._clock.monotonic_s()
+            if taken or left_s <= 0:
+                return taken
+            await self._wait(min(left_s, _LISTEN_S if self._is_listening else _POLL_S))
+
+    async def done(self, taken: Sequence[TakenInference]) -> None:
+        """Removes finished jobs."""
+        if not taken:
+            return
+        with redis_translated():
+            async with self._client.pipeline(transaction=False) as pipe:
+                for urgency, ids in _ids(taken):
+                    pipe.xack(_stream(urgency), _GROUP, *ids)
+                    pipe.xdel(_stream(urgency), *ids)
+                await pipe.execute()
+
+    async def shed(self, taken: Sequence[TakenInference], by: ShedBy) -> None:
+        """Gives up jobs that this consumer holds, and counts them.
+
+        Raises:
+            ValueError: one of them must be done.
+        """
+        if any(t.job.must for t in taken):
+            raise ValueError("what must be done is not shed")
+        await self.done(taken)
+        self._sheds.count([t.job for t in taken], by)
+
+    async def put_off(self, taken: Sequence[TakenInference], delay_s: float, *, tried: bool = False) -> None:
+        """Hands back jobs, to be taken again after `delay_s` (once `promote` finds them due).
+
+        Args:
+            taken: the jobs.
+            delay_s: seconds.
+            tried: whether this counts as a try that came to nothing; not so when a server was away.
+        """
+        if not taken:
+            return
+        due_ms = self._clock.now_ns() // 1_000_000 + int(delay_s * 1000)
+        with redis_translated():
+            waiting: int = await self._client.zcard(_LATER)
+            fits = taken[: max(0, self._max_waiting - waiting)]
+            async with self._client.pipeline(transaction=False) as pipe:
+                for t in fits:
+                    pipe.zadd(_LATER, {_ENCODER.encode((t.tries + tried, t.job)): due_ms})
+                await pipe.execute()
+        await self.done(taken)
+        self._sheds.count([t.job for t in taken[len(fits) :] if not t.job.must], "full")
+
+    async def promote(self, limit: int = 1000) -> int:
+        """Puts jobs that were put off and are due back into their streams.
+
+        Returns:
+            How many.
+        """
+        now_ms = self._clock.now_ns() // 1_000_000
+        with redis_translated():
+            due: Any = await self._client.zrangebyscore(_LATER, "-inf", now_ms, start=0, num=limit)
+            if not due:
+                return 0
+            async with self._client.pipeline(transaction=False) as pipe:
+                for data in due:
+                    pipe.zrem(_LATER, data)
+                # Of several sweepers the one that removed an entry adds it; dying between the two only loses the job.
+                mine = [data for data, removed in zip(due, await pipe.execute(), strict=True) if removed]
+        await self._add([_LATER_DECODER.decode(data) for data in mine])
+        return len(mine)
+
+    async def renew(self, taken: Sequence[TakenInference]) -> None:
+        """Says that these are still being worked on, so that nobody claims them."""
+        for urgency, ids in _ids(taken):
+            await self._grouped(
+                urgency,
+                lambda u=urgency, i=ids: self._client.xclaim(  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
+                    _stream(u), _GROUP, self._consumer, 0, i, justid=True
+                ),
+            )
+
+    async def claim_stuck(self, idle_s: float, limit: int = 100) -> list[TakenInference]:
+        """Takes over jobs that were taken and not handed back or renewed for `idle_s`: their worker is gone.
+
+        Their `tries` say how many consumers had them and did not finish: one that keeps killing workers is to be given up.
+        """
+        found: list[TakenInference] = []
+        for urgency in URGENCIES:
+            found += await self._claim(urgency, int(idle_s * 1000), limit)
+        return found
+
+    async def depth(self) -> dict[Urgency, QueueState]:
+        """What waits and what runs, by urgency."""
+        states: dict[Urgency, QueueState] = {}
+        now_ms = self._clock.now_ns() // 1_000_000
+        for urgency in URGENCIES:
+            with redis_translated():
+                waiting, running, at_ms = await self._depth_script(keys=[_stream(urgency)], args=[_GROUP])
+            oldest_s = max(0, now_ms - int(at_ms)) / 1000 if int(at_ms) else 0.0
+            states[urgency] = QueueState(max(0, int(waiting)), int(running), oldest_s)
+        return states
+
+    async def drop_gone_consumers(self, idle_s: float) -> None:
+        """Forgets consumers that hold nothing and were not heard of for `idle_s`."""
+        for urgency in URGENCIES:
+            consumers = await self._grouped(
+                urgency,
+                lambda u=urgency: self._client.xinfo_consumers(_stream(u), _GROUP),  # type: ignore[misc]  # as above
+            )
+            for consumer in consumers:
+                if not consumer["pending"] and consumer["idle"] > idle_s * 1000:
+                    with redis_translated():
+                        await self._client.xgroup_delconsumer(_stream(urgency), _GROUP, consumer["name"])
+
+    async def listen(self) -> None:
+        """Hears of jobs that are added, until cancelled: while it runs `take` need not look again and again."""
+        while True:
+            try:
+                with redis_translated():
+                    async with self._client.pubsub() as pubsub:
+                        await pubsub.subscribe(_BELL)
+                        self._is_listening = True
+                        while True:  # the first message says that the subscription stands
+                            if await pubsub.get_message(timeout=_LISTEN_S) is not None:
+                                self._rung.set()
+            except RedisUnavailable:
+                self._is_listening = False
+                await self._clock.sleep(0.5)
+            finally:
+                self._is_listening = False
+
+    # Inside.
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+
+    async def _add(self, jobs: Sequence[tuple[int, InferenceJob]]) -> Added:
+        queued = shed = deferred = 0
+        for urgency in URGENCIES:
+            ours = [(tries, job) for tries, job in jobs if job.urgency == urgency]
+            for at in range(0, len(ours), _ADD_AT_ONCE):
+                added = await self._add_some(urgency, ours[at : at + _ADD_AT_ONCE])
+                queued, shed, deferred = queued + added.queued, shed + added.shed, deferred + added.deferred
+        if queued:
+            with redis_translated():
+                await self._client.publish(_BELL, b"")
+        return Added(queued, shed, deferred)
+
+    async def _add_some(self, urgency: Urgency, jobs: Sequence[tuple[int, InferenceJob]]) -> Added:
+        args: list[Any] = [_GROUP, self._max_waiting, self._clock.now_ns() // 1_000_000]
+        for tries, job in jobs:
+            args += [int(job.must), tries, _ENCODER.encode(job)]
+        with redis_translated():
+            queued, deferred, gone = await self._add_script(keys=[_stream(urgency)], args=args)
+        self._sheds.count([job for job in map(_job_of, gone) if job is not None], "full")
+        return Added(int(queued), len(gone), int(deferred))
+
+    async def _read(self, urgency: Urgency, count: int) -> list[TakenInference]:
+        answer: Any = await self._grouped(
+            urgency,
+            lambda: self._client.xreadgroup(_GROUP, self._consumer, {_stream(urgency): ">"}, count=count),
+        )
+        if not answer:
+            return []
+        # RESP2 answers with a list of pairs, RESP3 with a dict.
+        entries = next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
+        return await self._decode(urgency, entries, {})
+
+    async def _claim(self, urgency: Urgency, idle_ms: int, limit: int) -> list[TakenInference]:
+        pending: Any = await self._grouped(
+            urgency, lambda: self._client.xpending_range(_stream(urgency), _GROUP, "-", "+", limit, idle=idle_ms)
+        )
+        if not pending:
+            return []
+        tries = {p["message_id"]: int(p["times_delivered"]) for p in pending}
+        entries: Any = await self._grouped(
+            urgency, lambda: self._client.xclaim(_stream(urgency), _GROUP, self._consumer, idle_ms, list(tries))
+        )
+        entries = [entry for entry in entries if entry[0] is not None]
+        there = {entry_id for entry_id, _ in entries}
+        # Claimed by another sweeper meanwhile, or deleted: then nothing but the group's memory of it is left.
+        await self._forget_deleted(urgency, [i for i in tries if i not in there])
+        return await self._decode(urgency, entries, tries)
+
+    async def _forget_deleted(self, urgency: Urgency, ids: Sequence[bytes]) -> None:
+        for entry_id in ids:
+            with redis_translated():
+                if not await self._client.xrange(_stream(urgency), entry_id, entry_id):
+                    await self._client.xack(_stream(urgency), _GROUP, entry_id)
+
+    async def _decode(
+        self, urgency: Urgency, entries: Sequence[_Entry], delivered: dict[bytes, int]
+    ) -> list[TakenInference]:
+        good: list[TakenInference] = []
+        for entry_id, fields in entries:
+            job = _job_of((fields or {}).get(b"job", b""))
+            if job is None:
+                with redis_translated():
+                    await self._client.xack(_stream(urgency), _GROUP, entry_id)
+                    await self._client.xdel(_stream(urgency), entry_id)
+                continue
+            tries = int((fields or {}).get(b"tries", b"0"))
+            good.append(TakenInference(job, entry_id, urgency, tries + delivered.get(entry_id, 0)))
+        return good
+
+    async def _grouped(self, urgency: Urgency, command: Callable[[], Awaitable[T]]) -> T:
+        """Runs a command of the consumer group, which is made again when Redis has been wiped."""
+        with redis_translated():
+            try:
+                return await command()
+            except ResponseError as exc:
+                if "NOGROUP" not in str(exc) and "no such key" not in str(exc):
+                    raise
+            await self._make_group(urgency)
+            return await command()
+
+    async def _make_group(self, urgency: Urgency) -> None:
+        try:
+            # From the first entry on: jobs may have been added since the wipe.
+            await self._client.xgroup_create(_stream(urgency), _GROUP, id="0", mkstream=True)
+        except ResponseError as exc:
+            if "BUSYGROUP" not in str(exc):
+                raise
+
+
+@asynccontextmanager
+async def open_inference_queue(
+    redis: Redis, clock: Clock, sheds: ShedCounter, *, consumer: str, max_waiting: int
+) -> AsyncIterator[InferenceQueue]:
+    """A queue for one that takes: it hears at once of what is added while the block runs."""
+    queue = InferenceQueue(redis, clock, sheds, consumer=consumer, max_waiting=max_waiting)
+    task = asyncio.create_task(queue.listen())
+    try:
+        yield queue
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _stream(urgency: Urgency) -> str:
+    return f"infer:{urgency}"
+
+
+def _ids(taken: Sequence[TakenInference]) -> list[tuple[Urgency, list[bytes]]]:
+    by_stream = [(urgency, [t.entry_id for t in taken if t.stream == urgency]) for urgency in URGENCIES]
+    return [(urgency, ids) for urgency, ids in by_stream if ids]
+
+
+def _job_of(data: bytes) -> InferenceJob | None:
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        _log.error("an entry of the inference queue is dropped, for no job can be read from it", error=str(exc))
+        return None
