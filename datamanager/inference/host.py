@@ -4,98 +4,125 @@ A model has a process of its own, which a crash, a hang or an out-of-memory take
 are called in it by `ProcessPool.run`; the worker imports this module for its types, and no ONNX Runtime with it.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from datamanager.errors import Refused
+from datamanager.inference.answers import (
+    NOT_KEPT,
+    Box,
+    Device,
+    FrameAnswer,
+    FramePicture,
+    Loaded,
+    ModelFailed,
+    Trouble,
+)
+from datamanager.inference.engine import Array, Engine, open_engine
 from datamanager.inference.manifest import Manifest
+from datamanager.inference.model import FrameModel
+from datamanager.inference.tasks import TASKS
 
-__all__ = ["Box", "Device", "FrameAnswer", "FramePicture", "Loaded", "ModelFailed", "Trouble"]
+__all__ = [
+    "NOT_KEPT",
+    "Box",
+    "Device",
+    "FrameAnswer",
+    "FramePicture",
+    "Loaded",
+    "ModelFailed",
+    "Trouble",
+    "infer",
+    "load",
+    "run_arrays",
+]
 
-Device = Literal["cuda", "cpu"]
-Trouble = Literal["cuda", "memory", "timeout", "other"]
+_GPU_DECODERS = 8  # pictures decoded at once, so that a GPU does not wait for one core
 
 
-class ModelFailed(Exception):
-    """A call failed; the whole batch did.
+@dataclass(slots=True)
+class _Held:
+    """This process's model."""
 
-    Attributes:
-        trouble: what the circuit breaker counts it as.
+    engine: Engine | None = None
+    frames: FrameModel | None = None
+
+
+_held = _Held()
+
+
+def load(path: str, manifest: Manifest, device: str, threads: int) -> Loaded:
+    """Opens a model, completes its manifest from the model's own metadata, and warms it up.
+
+    It becomes this process's model, in place of any before it; when opening fails, the one before it stays.
+
+    Args:
+        path: the model file.
+        manifest: as stored.
+        device: `auto`, `cuda` or `cpu`; what really loaded is in the answer.
+        threads: that the model computes with on the CPU, and that pictures are decoded by.
+
+    Raises:
+        Refused: `bad_payload`: this is no ONNX model, or the manifest does not fit it; the detail names the input.
+        ModelFailed: it does not fit into memory, or its first calls fail.
+        DatamanagerError: ONNX Runtime is not installed.
     """
+    engine = open_engine(path, device, threads, manifest.options)
+    if manifest.task not in TASKS:
+        _held.engine, _held.frames = engine, None
+        return Loaded(manifest, engine.providers, 0.0)
+    is_cpu = engine.providers[0] == "CPUExecutionProvider"
+    decoders = threads if is_cpu else max(threads, min(_GPU_DECODERS, os.cpu_count() or 1))
+    frames = FrameModel(engine, manifest, decoders)
+    _held.engine, _held.frames = engine, frames
+    return frames.loaded
 
-    def __init__(self, trouble: Trouble, detail: str) -> None:
-        super().__init__(trouble, detail)  # both, so that it survives pickling
-        self.trouble = trouble
-        self.detail = detail
 
+def infer(frames: Sequence[FramePicture], options: Mapping[str, Any]) -> list[FrameAnswer]:
+    """What this process's model says of each frame, in their order.
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that stands ready in a child process.
+    A picture that is broken gets an answer with `error`; the others are answered for all the same. A frame without a
+    `previous` (or with a broken one) is compared with itself, and the values that compare (`options.compared` of the
+    manifest, `motion` where it is silent) are left out of its answer.
 
-    Attributes:
-        manifest: as stored, completed by what the model's own metadata say (classes, layout).
-        providers: the ONNX Runtime providers that really loaded, the one in use first.
-        warm_up_s: how long the first calls took.
+    Args:
+        frames: more than the model's `max_batch` are looked at in several calls.
+        options: of the enrichment: `confidence`, `iou`, `max_boxes`, `classes` go before the manifest's.
+
+    Raises:
+        Refused: an option is wrong, or the model does not look at frames.
+        ModelFailed: the call failed; the whole batch did.
     """
+    if _held.frames is None:
+        raise Refused("bad_payload", "no model that looks at frames is open here")
+    return _held.frames.infer(frames, options)
 
-    manifest: Manifest
-    providers: tuple[str, ...]
-    warm_up_s: float
 
+def run_arrays(inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs of this process's model by name, for a model of telemetry.
 
-@dataclass(frozen=True, slots=True)
-class FramePicture:
-    """One frame to be looked at.
+    Args:
+        inputs: every input by name; converted to the dtypes that the model has.
 
-    Attributes:
-        frame_id: its record_id; decoded pictures are kept under it for a while, for the next frame's `previous`.
-        data: the encoded picture; empty where the child is believed to have it still.
-        previous_id: the frame before it in its stream; None where there is none.
-        previous: that frame's encoded picture, where it is not believed to be in the child still.
+    Raises:
+        Refused: `bad_payload`: the inputs are not the model's; the detail names which.
+        ModelFailed: the call failed.
     """
-
-    frame_id: str
-    data: bytes
-    previous_id: str | None = None
-    previous: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A detected object.
-
-    Attributes:
-        box: x1, y1, x2, y2 in pixels of the original picture.
-        score: 0 to 1.
-        class_id: its number; `name` is its name.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    class_id: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FrameAnswer:
-    """What a model says of one frame.
-
-    Attributes:
-        width, height: of the original picture, pixels.
-        values: numbers by channel name (`sharpness`, `count`, `counts.car`, `scores.cat`).
-        boxes: of a detector, the best first.
-        vector: of an embedding: float32, length 1.
-        extra: what else the task gives, as JSON can hold it (masks as run lengths, raw outputs).
-        error: why this one picture could not be looked at (its bytes are broken); all else is empty then.
-    """
-
-    width: int = 0
-    height: int = 0
-    values: dict[str, float] = field(default_factory=dict)
-    boxes: list[Box] = field(default_factory=list)
-    vector: npt.NDArray[np.float32] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
+    engine = _held.engine
+    if engine is None:
+        raise Refused("bad_payload", "no model is open here")
+    wanted = {tensor.name: tensor for tensor in engine.inputs}
+    if set(inputs) != set(wanted):
+        raise Refused("bad_payload", f"the model's inputs are {sorted(wanted)}, not {sorted(inputs)}")
+    feeds = {}
+    for name, tensor in wanted.items():
+        array = np.asarray(inputs[name], tensor.dtype)
+        fits = [side is None or side == had for side, had in zip(tensor.shape, array.shape, strict=False)]
+        if array.ndim != len(tensor.shape) or not all(fits):
+            raise Refused("bad_payload", f"input {tensor} got an array of shape {array.shape}")
+        feeds[name] = array
+    return engine.run(feeds)

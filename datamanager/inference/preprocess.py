@@ -1,0 +1,251 @@
+"""Pictures as a model's input: decoded at about the size it needs, fitted, turned upright, and scaled all at once."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from datamanager.errors import Refused
+from datamanager.inference.manifest import FrameFit, FrameInput
+from datamanager.kinds.images import ImageInfo, ImageLimits, inspect_image
+from datamanager.kinds.kind import KindLimits
+
+__all__ = ["FILL", "Fitted", "Placement", "Small", "fill_tensor", "place", "shrink"]
+
+FILL = 114
+"""The grey beside a letterboxed picture, as Ultralytics' models were trained with."""
+
+_LIMITS = ImageLimits(KindLimits().max_pixels, KindLimits().max_points)
+# What undoes each EXIF orientation (CIPA DC-008, tag 0112); 5 to 8 change width and height.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_PERCENTILES = (0.5, 99.5)  # as in previews
+
+Array = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the upright picture lies in the input: x_in = x * scale_x + left, y_in = y * scale_y + top.
+
+    Attributes:
+        width, height: of the upright picture, pixels.
+        scale_x, scale_y: pixels of the input for one of the picture.
+        left, top: the picture's corner in the input; negative where it is cut off.
+    """
+
+    width: int
+    height: int
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+
+    def to_picture(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Boxes of the input as boxes of the upright picture, cut off at its edges.
+
+        Args:
+            boxes: shape (n, 4): x1, y1, x2, y2, in pixels of the input.
+        """
+        scales = (self.scale_x, self.scale_y) * 2
+        mapped = (boxes - (self.left, self.top) * 2) / scales
+        return np.clip(mapped, 0.0, (self.width, self.height) * 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A picture at the size of the input, not scaled to the model's numbers yet.
+
+    Attributes:
+        pixels: shape (height, width, channels), uint8.
+        placement: where the picture lies in them.
+    """
+
+    pixels: Pixels
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """How an upright picture is fitted into an input.
+
+    Attributes:
+        placement: where it then lies.
+        area: the part of the picture that is seen: left, top, width, height, in its pixels.
+        size: width and height that this part gets, in pixels of the input.
+        at: where its left upper corner comes to, in pixels of the input.
+    """
+
+    placement: Placement
+    area: tuple[float, float, float, float]
+    size: tuple[int, int]
+    at: tuple[int, int]
+
+
+def place(size: tuple[int, int], target: tuple[int, int], fit: FrameFit) -> Fitted:
+    """How an upright picture of `size` (width, height) comes into an input of `target` (width, height)."""
+    width, height = size
+    factor_x, factor_y = target[0] / width, target[1] / height
+    whole = (0.0, 0.0, float(width), float(height))
+    if fit == "stretch":
+        return Fitted(Placement(width, height, factor_x, factor_y, 0.0, 0.0), whole, target, (0, 0))
+    if fit == "crop":
+        factor = max(factor_x, factor_y)
+        seen = target[0] / factor, target[1] / factor
+        left, top = (width - seen[0]) / 2, (height - seen[1]) / 2
+        placement = Placement(width, height, factor, factor, -left * factor, -top * factor)
+        return Fitted(placement, (left, top, *seen), target, (0, 0))
+    factor = min(factor_x, factor_y)
+    # Never 0 pixels; and as Ultralytics rounds, so that an odd pixel goes to the right and to the bottom.
+    new = max(1, round(width * factor)), max(1, round(height * factor))
+    at = round((target[0] - new[0]) / 2 - 0.1), round((target[1] - new[1]) / 2 - 0.1)
+    return Fitted(Placement(width, height, new[0] / width, new[1] / height, *at), whole, new, at)
+
+
+def shrink(data: bytes, spec: FrameInput) -> Small:
+    """Decodes a picture to the size of the input.
+
+    A JPEG is decoded at the smallest of its own scales that covers the input. Grey of 16 or 32 bits is stretched from
+    its dark to its bright percentile, as in previews; what is transparent becomes grey.
+
+    Raises:
+        Refused: the bytes are no picture, or a broken one, or larger than is taken.
+    """
+    info = inspect_image(data, declared_format=None, role=None, limits=_LIMITS)
+    if info.role == "pointcloud":
+        raise Refused("bad_payload", f"{info.format} is a point cloud: the model looks at pictures")
+    try:
+        return _shrink(data, info, spec)
+    except (Refused, MemoryError):
+        raise
+    except Exception as exc:  # decoders raise OSError, ValueError, SyntaxError, struct.error and more
+        raise Refused("bad_payload", f"the {info.format} cannot be decoded: {exc}"[:300]) from exc
+
+
+def fill_tensor(pictures: Sequence[Pixels], spec: FrameInput, rows: int) -> Array:
+    """The input tensor: shape (rows, channels, height, width), in the dtype of `spec`.
+
+    A byte v of channel c becomes (v * scale - mean[c]) / std[c]; bytes stay what they are where the input is uint8.
+
+    Args:
+        pictures: at most `rows`, each (height, width, channels); rows beyond them are zeros.
+        spec: what the input takes.
+        rows: how many the call has.
+    """
+    shape = (rows, spec.channels, spec.height, spec.width)
+    planes = np.zeros(shape, np.uint8)
+    for row, pixels in enumerate(pictures):
+        planes[row] = pixels.transpose(2, 0, 1)
+    if spec.dtype == "uint8":
+        return planes
+    mean, std = _per_channel(spec.mean, spec.channels), _per_channel(spec.std, spec.channels)
+    tensor: Array = np.multiply(planes, np.float32(spec.scale) / std, dtype=np.float32)
+    if mean.any():
+        tensor -= mean / std
+    tensor[len(pictures) :] = 0
+    return tensor.astype(np.float16) if spec.dtype == "float16" else tensor
+
+
+def _shrink(data: bytes, info: ImageInfo, spec: FrameInput) -> Small:
+    image = Image.open(io.BytesIO(data), formats=[info.format.upper()])
+    if image.size != (info.width, info.height):
+        detail = (
+            f"the picture is {image.width} x {image.height} and not {info.width} x {info.height} as its header says"
+        )
+        raise Refused("bad_payload", detail)
+    stored = image.size
+    if info.format != "jpeg":
+        image.load()  # first: asking a PNG for its EXIF decodes it too, and hides that this failed
+    turn = _orientation(image)
+    is_sideways = turn in _SIDEWAYS
+    fitted = place(_turned(stored, is_sideways), (spec.width, spec.height), spec.fit)
+    left, top, width, height = fitted.area
+    (left, top), (width, height) = _turned((left, top), is_sideways), _turned((width, height), is_sideways)
+    size = _turned(fitted.size, is_sideways)
+    if info.format == "jpeg":
+        # So much of the whole picture that what is seen of it has the pixels that it needs.
+        least = round(size[0] * stored[0] / width), round(size[1] * stored[1] / height)
+        image.draft("L" if spec.channels == 1 else "RGB", least)
+    image.load()
+    # A draft has ceil(side / n) pixels: its last one is a picture's only in part, which `box` says exactly.
+    shrunk = _drafted_by(stored, image.size)
+    box = (left / shrunk, top / shrunk, (left + width) / shrunk, (top + height) / shrunk)
+    small = _channels(_plain(image), spec.channels).resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+    if turn in _TURNS:
+        small = small.transpose(_TURNS[turn])
+    return Small(_lay_out(np.asarray(small), fitted.at, spec), fitted.placement)
+
+
+def _turned(pair: tuple[T, T], is_sideways: bool) -> tuple[T, T]:
+    return pair[::-1] if is_sideways else pair
+
+
+def _drafted_by(stored: tuple[int, int], decoded: tuple[int, int]) -> int:
+    """By how much libjpeg shrank the picture: 1, 2, 4 or 8."""
+    return next(n for n in (1, 2, 4, 8) if (-(-stored[0] // n), -(-stored[1] // n)) == decoded)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or it cannot be read: the picture itself may be good."""
+    try:
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  # a broken EXIF block raises what it likes
+        return 1
+    return turn if isinstance(turn, int) else 1
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture as L or RGB, with 8 bits a channel."""
+    if image.mode.startswith(("I", "F")):
+        return _stretch(image)
+    if image.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        ground = Image.new("RGBA", over.size, (FILL, FILL, FILL, 255))
+        return Image.alpha_composite(ground, over).convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _stretch(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits as 8, from its dark to its bright percentile."""
+    values = np.asarray(image).astype(np.float32)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return Image.new("L", image.size)
+    low, high = np.percentile(values[finite], _PERCENTILES)
+    grey = np.where(finite, (values - low) / max(high - low, 1e-9), 0.0)
+    return Image.fromarray((np.clip(grey, 0.0, 1.0) * 255).astype(np.uint8))
+
+
+def _channels(image: Image.Image, channels: int) -> Image.Image:
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _lay_out(pixels: Pixels, at: tuple[int, int], spec: FrameInput) -> Pixels:
+    """The fitted picture in its place, and grey where it does not reach."""
+    pixels = pixels.reshape(*pixels.shape[:2], spec.channels)
+    if pixels.shape[:2] == (spec.height, spec.width):
+        return pixels
+    laid = np.full((spec.height, spec.width, spec.channels), FILL, np.uint8)
+    laid[at[1] : at[1] + pixels.shape[0], at[0] : at[0] + pixels.shape[1]] = pixels
+    return laid
+
+
+def _per_channel(values: Sequence[float], channels: int) -> npt.NDArray[np.float32]:
+    """Shape (channels, 1, 1); one value is for all."""
+    given = np.asarray(values, np.float32)
+    return np.broadcast_to(given, (channels,)).reshape(channels, 1, 1)
