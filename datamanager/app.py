@@ -195,6 +195,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         switchboard.run(),
         watchers.run(),
         parts.live.run(),
+        parts.event_hub.run(),
     ):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)

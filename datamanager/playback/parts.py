@@ -10,6 +10,7 @@ from datamanager.playback.browse import Browser
 from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.derived import DerivedReader
+from datamanager.playback.events import EventHub, EventPages
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
 from datamanager.playback.live import LiveHub
@@ -34,6 +35,7 @@ from datamanager.playback.video_thumbnails import VideoThumbnailReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.derive_requests import DeriveRequests
+from datamanager.storage.events import EventLog
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.log_queries import LogQueries
@@ -53,7 +55,7 @@ __all__ = ["PlaybackParts", "playback_parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackParts:
-    """The parts. `live.run()` must run beside them.
+    """The parts. `live.run()` and `event_hub.run()` must run beside them.
 
     Each field bears the name by which the routes ask for it. No field of a body may bear it too: the framework would
     take a caller's mistake there for one of ours.
@@ -84,6 +86,8 @@ class PlaybackParts:
     letters: DeadLetterQueries
     health: HealthChecks
     live: LiveHub
+    event_pages: EventPages
+    event_hub: EventHub
 
 
 def playback_parts(
@@ -129,6 +133,7 @@ def playback_parts(
         records, DeriveRequests(JobQueue(redis, clock), Derivations(mongo, clock), clock), wait_s=wait_s
     )
     live = LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue)
+    event_log = EventLog(redis, clock, kept=config.events.kept)
     log_reader = LogReader(sessions, LogQueries(mongo), contents, clock, page_limit=page_limit)
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
@@ -158,4 +163,6 @@ def playback_parts(
         letters=letters,
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
         live=live,
+        event_pages=EventPages(event_log, page_limit=page_limit),
+        event_hub=EventHub(event_log, clock, viewer_queue=config.playback.viewer_queue),
     )

@@ -31,6 +31,7 @@ __all__ = [
     "EventsRead",
     "StoredEvent",
     "Topic",
+    "event_id_of",
     "events_of",
     "metrics_event",
     "parse_event_id",
@@ -53,6 +54,7 @@ _ID = re.compile(r"(\d{1,16})-(\d{1,16})-([0-3])", re.ASCII)
 _LAST = len(TOPICS) - 1
 _START: EventPlace = (0, 0, 0)
 _CLOCK_BACK_MS = 1000
+_MOST_NUMBER = 10**16 - 1  # beyond what Redis counts to within a millisecond
 
 # The marker lies in the node of a cluster that holds the stream: a key's part in braces is what is hashed.
 _ADD_ONCE = """
@@ -133,11 +135,13 @@ class EventsRead:
     Attributes:
         events: in order.
         after: where to read on.
+        upto: up to where these are all there will ever be.
         is_cut: whether some that followed where reading began had been trimmed away by then.
     """
 
     events: list[tuple[EventPlace, StoredEvent]] = field(default_factory=list)
     after: EventPlace = _START
+    upto: EventPlace = _START
     is_cut: bool = False
 
 
@@ -211,6 +215,11 @@ def parse_event_id(text: str) -> EventPlace:
     return (ms, number, topic)
 
 
+def event_id_of(place: EventPlace) -> str:
+    """The id of the event at a place; of the start, `0`."""
+    return "0" if place == _START else f"{place[0]}-{place[1]}-{place[2]}"
+
+
 class EventLog:
     """The four streams. Every method raises `RedisUnavailable` when Redis does not answer.
 
@@ -247,7 +256,7 @@ class EventLog:
         """The place behind everything that was published before the present millisecond."""
         with redis_translated():
             now: Any = await self._client.time()
-        return (_milliseconds(now) - 1, 2**53, _LAST)
+        return (_milliseconds(now) - 1, _MOST_NUMBER, _LAST)
 
     async def page(self, topics: Collection[Topic], after: EventPlace, limit: int) -> EventsRead:
         """The next events after a place, at most `limit`, without waiting. An entry that cannot be read is left out.
@@ -281,7 +290,9 @@ class EventLog:
             over_ms = found[-1][0][0] + 1  # its clock was set back: numbers go on from where they were
         found = [pair for pair in found if pair[0][0] < over_ms]
         events = [(place, event) for place, data in found if (event := _decoded(place, data)) is not None]
-        return EventsRead(events, found[-1][0] if found else after, is_cut and bool(found))
+        reached = found[-1][0] if found else after
+        upto = reached if len(found) == limit else (over_ms - 1, _MOST_NUMBER, _LAST)
+        return EventsRead(events, reached, upto, is_cut and bool(found))
 
     async def read(self, topics: Collection[Topic], after: EventPlace, *, limit: int, block_s: float) -> EventsRead:
         """As `page`, but where there is nothing it waits for something, up to `block_s`. Cancelling loses nothing."""
@@ -318,4 +329,4 @@ def _decoded(place: EventPlace, data: bytes) -> StoredEvent | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _log.warning("an event cannot be read", place=place, error=str(error))
         return None
-    return msgspec.structs.replace(event, event_id=f"{place[0]}-{place[1]}-{place[2]}", topic=TOPICS[place[2]])
+    return msgspec.structs.replace(event, event_id=event_id_of(place), topic=TOPICS[place[2]])

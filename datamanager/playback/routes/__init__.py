@@ -8,6 +8,7 @@ from litestar.di import Provide
 
 from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
+from datamanager.playback.routes.events import EVENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
 from datamanager.playback.routes.logs import LOG_HANDLERS
@@ -45,6 +46,7 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *VIDEO_HANDLERS,
                 *DOCUMENT_HANDLERS,
                 *LIVE_HANDLERS,
+                *EVENT_HANDLERS,
                 *TEXT_HANDLERS,
                 *LOG_HANDLERS,
                 *PARAMETER_HANDLERS,
