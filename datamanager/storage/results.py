@@ -14,10 +14,11 @@ import numpy.typing as npt
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
 from datamanager.observability import get_logger
+from datamanager.storage.facts import facts_of
 from datamanager.storage.mongo import BulkFailure, Document, DuplicateKey, Mongo, UpdateOne, translated
 from datamanager.storage.redis import Redis, redis_translated
 
-__all__ = ["RESULTS_PRODUCER", "Result", "ResultFeed", "ResultStatus", "ResultStore"]
+__all__ = ["NEWS_CHANNEL", "RESULTS_PRODUCER", "Result", "ResultFeed", "ResultStatus", "ResultStore"]
 
 RESULTS_PRODUCER = "~results"
 """Who sends the samples and records of result streams."""
@@ -45,6 +46,7 @@ class Result:
         latency_ms: of the model, its share of the batch; `total_ms` from arrival to here.
         values: numbers and words by channel, flat (`sharpness`, `counts.car`); they become samples of a time_series.
         boxes: of a detector: {"box": [x1, y1, x2, y2], "score", "class"}; they become json records.
+        track: whether boxes are to get ids that stay with an object from frame to frame.
         vector: of an embedding: float32 of length 1.
         extra: further fields of the record.
     """
@@ -66,6 +68,7 @@ class Result:
     total_ms: float = 0.0
     values: dict[str, float | int | str] = field(default_factory=dict)
     boxes: list[dict[str, Any]] | None = None
+    track: bool = False
     vector: npt.NDArray[np.float32] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -80,11 +83,14 @@ class Result:
             "_id": self.id,
             **{name: getattr(self, name) for name in _PLAIN},
             "values": _nested(self.values),
+            "facts": facts_of(self.values, self.boxes or (), self.status),
             "at_ns": at_ns,
             "feed": {"state": "waiting"},
         }
         if self.boxes is not None:
             fields["detections"] = self.boxes
+        if self.track:
+            fields["track"] = True
         if self.vector is not None:
             fields["vector"] = self.vector.astype("<f4").tobytes()
         if self.reason:

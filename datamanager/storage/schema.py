@@ -89,7 +89,18 @@ SCHEMA: tuple[CollectionSchema, ...] = (
                 unique=True,
                 partialFilterExpression={"feed.seq": {"$exists": True}},
             ),
-            _index("robot_id", "session_id", "output", "t_ns"),
+            _index("robot_id", "session_id", "output", "t_ns", "_id"),
+            _index("t_ns", "_id"),
+            # Searched by name and value; then by whose embeddings, newest first.
+            _index("facts.k", "facts.v", "robot_id", "session_id", "output", "t_ns"),
+            _index(
+                *("robot_id", "session_id", "model", "version", "at_ns"),
+                partialFilterExpression={"vector": {"$exists": True}},
+            ),
+            _index(
+                *("model", "version", "at_ns", "robot_id"),
+                partialFilterExpression={"vector": {"$exists": True}},
+            ),
             _index("frame_id", partialFilterExpression={"frame_id": {"$gt": ""}}),
         ),
     ),
