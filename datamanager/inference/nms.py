@@ -7,6 +7,8 @@ __all__ = ["iou_matrix", "suppress"]
 
 Floats = npt.NDArray[np.float64]
 
+_NO_AREA = 1e-300
+_BLOCK = 32
 _MAX_CANDIDATES = 4096  # boxes that are compared with each other, the best ones
 
 
@@ -47,12 +49,29 @@ def iou_matrix(some: Floats, others: Floats) -> Floats:
         some: shape (n, 4): x1, y1, x2, y2.
         others: shape (m, 4).
     """
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    shared: Floats = np.clip(high - low, 0.0, None).prod(axis=2)
-    total = _areas(some)[:, None] + _areas(others)[None, :] - shared
-    overlaps: Floats = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    overlaps = np.empty((len(some), len(others)))
+    b, areas = np.ascontiguousarray(others.T)[:, None, :], _areas(others)[None, :]
+    room, down = np.empty((2, _BLOCK, len(others)))
+    # In blocks that stay in the processor's cache, and in place: new arrays for every step take three times as long.
+    for start in range(0, len(some), _BLOCK):
+        rows = some[start : start + _BLOCK]
+        a, out, room, down = rows.T[:, :, None], overlaps[start : start + _BLOCK], room[: len(rows)], down[: len(rows)]
+        _overlap(a[0], a[2], b[0], b[2], out, room)
+        _overlap(a[1], a[3], b[1], b[3], down, room)
+        out *= down
+        np.add(_areas(rows)[:, None], areas, out=room)
+        room -= out
+        np.maximum(room, _NO_AREA, out=room)
+        out /= room
     return overlaps
+
+
+def _overlap(low: Floats, high: Floats, other_low: Floats, other_high: Floats, out: Floats, room: Floats) -> None:
+    """Length of what two stretches share."""
+    np.minimum(high, other_high, out=out)
+    np.maximum(low, other_low, out=room)
+    out -= room
+    np.maximum(out, 0.0, out=out)
 
 
 def _areas(boxes: Floats) -> Floats:
