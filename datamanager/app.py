@@ -20,10 +20,12 @@ from datamanager.clock import SystemClock
 from datamanager.config import Config, load_config
 from datamanager.errors import Unavailable
 from datamanager.ingest.commit import Stores
+from datamanager.ingest.enrich import EnrichPolicy
 from datamanager.ingest.floors import FloorKeeper
 from datamanager.ingest.newest import Newest
 from datamanager.ingest.owners import Owners
 from datamanager.ingest.policy import ThumbnailPolicy
+from datamanager.ingest.results import ResultFeeder
 from datamanager.ingest.routes import ingest_router
 from datamanager.ingest.rpc.switchboard import Switchboard
 from datamanager.ingest.series import SeriesFeeder
@@ -41,19 +43,25 @@ from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
 from datamanager.storage.dead_letters import DeadLetters
+from datamanager.storage.enrichments import Enrichments
+from datamanager.storage.events import EventLog
 from datamanager.storage.floors import Floors
+from datamanager.storage.inference_feed import InferenceFeed
+from datamanager.storage.inference_queue import InferenceQueue
 from datamanager.storage.job_feed import open_job_feed
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.ledgers import Ledgers
 from datamanager.storage.lod import Lod
 from datamanager.storage.migrations import apply_migrations
-from datamanager.storage.mongo import open_mongo
+from datamanager.storage.mongo import Mongo, open_mongo
 from datamanager.storage.records import RecordWrites
-from datamanager.storage.redis import open_redis
+from datamanager.storage.redis import Redis, open_redis
+from datamanager.storage.results import ResultFeed
 from datamanager.storage.s3 import open_s3
 from datamanager.storage.series import SeriesStore
 from datamanager.storage.sessions import Sessions, Streams
+from datamanager.storage.shed_counts import ShedCounts
 from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.tier_requests import TierRequests
 from datamanager.storage.tiers import FrameTiers
@@ -146,6 +154,9 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         mongo, per_session=config.ingest.dead_letters_per_session, ttl_s=config.ingest.dead_letter_ttl_s
     )
     jobs = JobQueue(redis, clock)
+    sheds = ShedCounts(mongo, clock)
+    enrich = _enrich_policy(config, mongo, redis, sheds, clock)
+    await _patiently(enrich.load)
     watchers = LiveWatchers(
         redis,
         jobs,
@@ -153,6 +164,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         ThumbnailPolicy(config.worker.thumbnails_per_s),
         Flattener(max_channels=config.ingest.max_channels, max_depth=config.ingest.max_depth),
         Newest(LatestSamples(redis), clock),
+        enrich,
     )
     feed = await stack.enter_async_context(open_job_feed(jobs))
     examiner = await stack.enter_async_context(open_examiner(config))
@@ -169,6 +181,8 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         streams=streams,
     )
     feeder = SeriesFeeder(ingest, SeriesStore(mongo, clock, uuid4().hex), s3, examiner, clock)
+    events = EventLog(redis, clock, kept=config.events.kept)
+    results = ResultFeeder(ingest, ResultFeed(mongo, clock, uuid4().hex), events, redis, clock)
     owners = Owners(redis)
     switchboard = Switchboard(redis, clock)
     parts = playback_parts(
@@ -190,15 +204,32 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     for work in (
         ingest.run(),
         feeder.run(),
+        results.run(),
         uploads.upload_finisher.run(),
         owners.run(),
         switchboard.run(),
         watchers.run(),
+        sheds.run(),
         parts.live.run(),
         parts.event_hub.run(),
     ):
         _keep(stack, work)
     stack.push_async_callback(ingest.registry.settle, _SETTLE_S)
+
+
+def _enrich_policy(config: Config, mongo: Mongo, redis: Redis, sheds: ShedCounts, clock: SystemClock) -> EnrichPolicy:
+    inference = config.inference
+    queue = InferenceQueue(redis, clock, sheds, max_waiting=inference.max_waiting)
+    return EnrichPolicy(
+        Enrichments(mongo, redis),
+        queue,
+        InferenceFeed(queue, sheds, clock),
+        sheds,
+        clock,
+        # Before frames are shed for their age fewer are let in.
+        behind_s=inference.shed_after_s / 2,
+        behind_waiting=max(1, inference.max_waiting // 2),
+    )
 
 
 def _cors(origins: str) -> CORSConfig | None:

@@ -146,6 +146,8 @@ class RecordIntake:
         }
         if content.wants:
             document["derived"] = self._derived(producer, stream, content.wants, document["arrived_ns"])
+        if must := self._watchers.must_enrich(document):
+            document["enrich"] = {"pending": must, "since_ns": document["arrived_ns"]}
         if content.data is None:
             return document | {"keys": {"original": content.key}}
         if content.collection == "records" and len(content.data) <= _INLINE_BYTES:

@@ -1,4 +1,4 @@
-"""What happens besides an ack: live fan-out, and jobs for tiers. All of it may fail or lag without anybody waiting."""
+"""What happens besides an ack: live fan-out, and jobs for tiers and models. All of it may fail or lag without anybody waiting."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
+from datamanager.ingest.enrich import EnrichPolicy
 from datamanager.ingest.newest import Newest
 from datamanager.ingest.policy import ThumbnailPolicy
 from datamanager.ingest.session import SessionState
@@ -48,6 +49,7 @@ class LiveWatchers:
         policy: ThumbnailPolicy,
         flattener: Flattener,
         newest: Newest,
+        enrich: EnrichPolicy,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
@@ -55,6 +57,7 @@ class LiveWatchers:
         self._policy = policy
         self._flattener = flattener
         self._newest = newest
+        self._enrich = enrich
         self._watched: set[str] = set()
         self._everything = False
         self._live: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_QUEUE)
@@ -68,6 +71,7 @@ class LiveWatchers:
             group.create_task(self._forever(self._hear))
             group.create_task(self._forever(self._enqueue))
             group.create_task(self._newest.run())
+            group.create_task(self._enrich.run())
 
     async def _forever(self, work: Any) -> None:
         while True:
@@ -117,8 +121,13 @@ class LiveWatchers:
         """Whether a frame that arrives now gets its tiers ahead of time."""
         return self._policy.allow(f"{session.id}/{stream}", self._clock.monotonic_s())
 
+    def must_enrich(self, document: dict[str, Any]) -> list[str]:
+        """The enrichments that must look at a frame or record that is about to be written."""
+        return self._enrich.must(document)
+
     def stored(self, document: dict[str, Any]) -> None:
         """A record became durable: what is derived from it is asked for, when it gets that; large ones are published, by address."""
+        self._enrich.stored(document)
         derived = document.get("derived", {})
         if derived.get("state") == "pending":
             if document["kind"] == "images":

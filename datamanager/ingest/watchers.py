@@ -21,6 +21,9 @@ class Watchers(Protocol):
     def wants_tiers(self, session: SessionState, stream: str) -> bool:
         """Whether a frame that arrives now gets its tiers ahead of time."""
 
+    def must_enrich(self, document: dict[str, Any]) -> list[str]:
+        """The enrichments that must look at a frame or record that is about to be written."""
+
     def stored(self, document: dict[str, Any]) -> None:
         """A frame or record became durable."""
 

@@ -1,0 +1,201 @@
+"""Which frames models are asked about, decided as frames come in and never in the way of an ack.
+
+A frame that must be looked at says so in its own document (`enrich.pending`: names of rules), which is written before
+the ack. All else happens once a frame is durable, and may lag or get lost: what is lost of the former a sweep finds.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from datamanager.clock import Clock
+from datamanager.errors import DatamanagerError, RedisUnavailable
+from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag
+from datamanager.observability import METRICS, get_logger
+from datamanager.storage.enrichments import Enrichment, Enrichments
+from datamanager.storage.inference_feed import InferenceFeed
+from datamanager.storage.inference_job import URGENCIES, InferenceJob, PreviousFrame, ShedCounter
+from datamanager.storage.inference_queue import InferenceQueue
+
+__all__ = ["EnrichPolicy"]
+
+_RULES_S = 1.0  # how soon a rule holds of which no word came
+_LOOK_S = 0.25
+_MAX_STREAMS = 50_000  # whose state is kept; one that is forgotten begins anew
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """What a rule knows of one stream."""
+
+    rule: Enrichment
+    picker: FramePicker
+    previous: PreviousFrame | None = None
+
+    def next_previous(self, frame: PreviousFrame) -> PreviousFrame | None:
+        """The frame that this one is to be compared with; none for one that comes behind a younger one."""
+        before = self.previous
+        if before is not None and before.t_ns >= frame.t_ns:
+            return None
+        self.previous = frame
+        return before
+
+
+class EnrichPolicy:
+    """Matches frames with rules and has them queued. Call `load` before frames come, and run `run` as a task.
+
+    Where no rule looks at pictures it does nothing: neither to documents nor in Redis.
+
+    Args:
+        rules: where they are kept.
+        queue: tells how far behind the models are.
+        feed: takes what they are to be asked.
+        sheds: counts frames that are left out to catch up.
+        clock: tells when a frame was asked about.
+        behind_s: a queue whose oldest frame has waited longer is behind.
+        behind_waiting: or one in which more frames wait.
+    """
+
+    def __init__(
+        self,
+        rules: Enrichments,
+        queue: InferenceQueue,
+        feed: InferenceFeed,
+        sheds: ShedCounter,
+        clock: Clock,
+        *,
+        behind_s: float,
+        behind_waiting: int,
+    ) -> None:
+        self._store = rules
+        self._queue = queue
+        self._feed = feed
+        self._sheds = sheds
+        self._clock = clock
+        self._revision: int | None = None
+        self._rules: list[Enrichment] = []
+        self._watches: OrderedDict[tuple[str, str, str], list[_Watch]] = OrderedDict()
+        self._rate = AdaptiveRate(behind_s, behind_waiting)
+
+    # What ingest tells.
+
+    def must(self, document: dict[str, Any]) -> list[str]:
+        """The rules that must look at this frame or record, which is about to be written."""
+        if not self._rules or document["kind"] != "images":
+            return []
+        return [w.rule.name for w in self._watching(document) if w.rule.must and w.rule.role == document["role"]]
+
+    def stored(self, document: dict[str, Any]) -> None:
+        """A frame or record became durable."""
+        if not self._rules or document["kind"] != "images":
+            return
+        pending = document.get("enrich", {}).get("pending", ())
+        for watch in self._watching(document):
+            if watch.rule.role == document["role"]:
+                self._ask(watch, document, must=watch.rule.name in pending)
+
+    def _ask(self, watch: _Watch, document: dict[str, Any], *, must: bool) -> None:
+        rule, t_ns = watch.rule, document["t_ns"]
+        if not must and not watch.picker.is_due(t_ns):
+            return  # not shed: the rule wants no more
+        is_kept = must or watch.picker.keeps(self._rate.fraction(rule.urgency))
+        frame = PreviousFrame(document["_id"], document["keys"]["original"], t_ns)
+        job = InferenceJob(
+            enrichment=rule.name,
+            model=rule.model,
+            robot_id=document["robot_id"],
+            session_id=document["session_id"],
+            stream=document["stream"],
+            frame_id=frame.frame_id,
+            key=frame.key,
+            t_ns=t_ns,
+            asked_ns=self._clock.now_ns(),
+            urgency=rule.urgency,
+            must=must,
+            previous=watch.next_previous(frame) if is_kept else None,
+        )
+        if is_kept:
+            self._feed.offer(job)
+        else:
+            self._sheds.count([job], "rate")
+
+    def _watching(self, document: dict[str, Any]) -> list[_Watch]:
+        place = (document["robot_id"], document["session_id"], document["stream"])
+        found = self._watches.get(place)
+        if found is None:
+            found = [_Watch(rule, FramePicker(rule.max_fps)) for rule in self._rules if rule.matches(*place, "images")]
+            self._watches[place] = found
+            if len(self._watches) > _MAX_STREAMS:
+                self._watches.popitem(last=False)
+        elif found:
+            self._watches.move_to_end(place)
+        return found
+
+    # What runs beside it.
+
+    async def load(self) -> None:
+        """Reads the rules.
+
+        Raises:
+            MongoUnavailable: MongoDB does not answer.
+        """
+        newer = await self._store.newer(self._revision)
+        if newer is not None:
+            self._revision, rules = newer
+            self._adopt(rules)
+
+    async def run(self) -> None:
+        """Follows rules and queues, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feed.run())
+            group.create_task(self._follow())
+            group.create_task(self._pace())
+
+    async def _follow(self) -> None:
+        try:
+            while True:
+                await self._store.notices.wait(_RULES_S)
+                try:
+                    await self.load()
+                except (DatamanagerError, msgspec.ValidationError) as exc:
+                    _log.warning("the rules that were read last hold on", error=str(exc)[:200])
+        finally:
+            await self._store.notices.close()
+
+    def _adopt(self, rules: Iterable[Enrichment]) -> None:
+        self._rules = [rule for rule in rules if rule.enabled and rule.kind == "images"]
+        before, self._watches = self._watches, OrderedDict()
+        kept = set(map(_key, self._rules))
+        for place, watches in before.items():  # a rule that stays as it is goes on where it was
+            there = {_key(w.rule): w for w in watches if _key(w.rule) in kept}
+            if there:
+                self._watches[place] = [
+                    there.get(_key(rule)) or _Watch(rule, FramePicker(rule.max_fps))
+                    for rule in self._rules
+                    if rule.matches(*place, "images")
+                ]
+
+    async def _pace(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            if not self._rules:
+                continue
+            try:
+                states = await self._queue.depth()
+            except RedisUnavailable:
+                continue  # the feed says so
+            self._rate.observe({urgency: Lag(state.waiting, state.oldest_s) for urgency, state in states.items()})
+            for urgency in URGENCIES:
+                METRICS.inference_waiting.labels(urgency).set(states[urgency].waiting)
+                METRICS.inference_oldest_s.labels(urgency).set(states[urgency].oldest_s)
+                METRICS.sampling.labels(urgency).set(self._rate.fraction(urgency))
+
+
+def _key(rule: Enrichment) -> str:
+    return repr(rule)  # its options can't be hashed
