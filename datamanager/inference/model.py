@@ -124,6 +124,7 @@ class FrameModel:
         outputs = {name: array[: len(part)] for name, array in self._run(feeds, rows).items()}
         call = Call(
             self._manifest,
+            self._spec,
             choice,
             [entry.small.placement for entry in part],
             [entry.previous is not None for entry in part],

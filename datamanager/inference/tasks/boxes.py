@@ -76,7 +76,7 @@ def find_boxes(output: Array, call: Call, extras: int = 0) -> list[Found]:
     """
     if call.manifest.detect.layout == "yolo_nms":
         return [_from_rows(floats(rows), call.choice, at) for rows, at in zip(output, call.placements, strict=True)]
-    last = output.shape[1] - extras
+    output, last = floats(output), output.shape[1] - extras
     best = output[:, 4:last].max(axis=1)
     return [_from_anchors(output[row], best[row], last, call.choice, at) for row, at in enumerate(call.placements)]
 
@@ -112,7 +112,7 @@ def _from_rows(rows: npt.NDArray[np.float32], choice: Choice, at: Placement) -> 
 
 def _from_anchors(output: Array, best: Array, last: int, choice: Choice, at: Placement) -> Found:
     """Columns of cx, cy, w, h and a score for each class."""
-    columns = floats(output[:, np.flatnonzero(best >= max(choice.confidence, _LEAST))])
+    columns = output[:, np.flatnonzero(best >= max(choice.confidence, _LEAST))]
     columns = columns[:, np.isfinite(columns).all(axis=0)]
     class_ids = columns[4:last].argmax(axis=0).astype(np.int64)
     scores = np.take_along_axis(columns[4:last], class_ids[None], axis=0)[0]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datamanager.inference.answers import FrameAnswer
-from datamanager.inference.manifest import Manifest
+from datamanager.inference.manifest import FrameInput, Manifest
 from datamanager.inference.preprocess import Placement
 from datamanager.inference.tasks.choice import Choice
 
@@ -25,12 +25,14 @@ class Call:
 
     Attributes:
         manifest: of the model, completed.
+        spec: its input.
         choice: which boxes and classes are wanted.
         placements: where each picture lay in the input; as many as the outputs have rows.
         has_previous: of each picture, whether the model saw the one before it.
     """
 
     manifest: Manifest
+    spec: FrameInput
     choice: Choice
     placements: Sequence[Placement]
     has_previous: Sequence[bool]
