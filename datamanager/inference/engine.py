@@ -84,6 +84,8 @@ class Engine:
         self._session = session
         self._runtime = runtime
         self._bind_to = bind_to
+        self._quiet = runtime.RunOptions()
+        self._quiet.log_severity_level = 4  # a call that fails raises; nobody needs it on stderr too
         self._buffers: dict[tuple[str, tuple[int, ...]], Any] = {}
         self.inputs = tuple(_tensor(node, "input") for node in session.get_inputs())
         self.outputs = tuple(_tensor(node, "output") for node in session.get_outputs())
@@ -100,7 +102,9 @@ class Engine:
             ModelFailed: with the trouble told from what ONNX Runtime says.
         """
         try:
-            values = self._session.run(None, dict(feeds)) if self._bind_to is None else self._run_bound(feeds)
+            values = (
+                self._session.run(None, dict(feeds), self._quiet) if self._bind_to is None else self._run_bound(feeds)
+            )
         except Exception as exc:  # ONNX Runtime has some dozen classes, RuntimeError and MemoryError beside
             raise ModelFailed(trouble_of(exc), _text(exc)) from exc
         return {output.name: np.asarray(value) for output, value in zip(self.outputs, values, strict=True)}
@@ -112,7 +116,7 @@ class Engine:
             binding.bind_ortvalue_input(name, self._buffer(name, array))
         for output in self.outputs:
             binding.bind_output(output.name, self._bind_to, 0)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._quiet)
         values: list[Any] = binding.copy_outputs_to_cpu()
         return values
 

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from datamanager.errors import Refused
-from datamanager.inference.answers import NOT_KEPT, FrameAnswer, FramePicture, Loaded
+from datamanager.inference.answers import NOT_KEPT, FrameAnswer, FramePicture, Loaded, ModelFailed
 from datamanager.inference.engine import Array, Engine
 from datamanager.inference.fitting import fit_input, fixed_batch
 from datamanager.inference.kept import KeptPictures
@@ -16,10 +18,12 @@ from datamanager.inference.preprocess import Small, fill_tensor, shrink
 from datamanager.inference.tasks import TASKS
 from datamanager.inference.tasks.choice import Choice, choose
 from datamanager.inference.tasks.task import Call
+from datamanager.observability import get_logger
 
 __all__ = ["FrameModel"]
 
 _KEPT_BYTES = 64 << 20
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,9 @@ class FrameModel:
         self._spec = _spec(manifest)
         self._fixed = fixed_batch(next(tensor for tensor in engine.inputs if tensor.name == self._spec.name))
         started = time.perf_counter()
-        first = self._warm_up(manifest.max_batch)
+        first, most = self._warm_up(manifest.max_batch)
         shapes = {name: (1, *array.shape[1:]) for name, array in first.items()}
+        manifest = msgspec.structs.replace(manifest, max_batch=most)
         self._manifest = self._task.complete(manifest, shapes, engine.metadata)
         choose(self._manifest, {})  # its own options are checked now, not with the first frame
         self.loaded = Loaded(self._manifest, engine.providers, time.perf_counter() - started)
@@ -139,14 +144,29 @@ class FrameModel:
                 raise Refused("bad_payload", detail)
         return outputs
 
-    def _warm_up(self, max_batch: int) -> dict[str, Array]:
-        """Calls of the largest and of the smallest size: memory and kernels are had before the first frame comes."""
+    def _warm_up(self, most: int) -> tuple[dict[str, Array], int]:
+        """Calls of the largest and of the smallest size: memory and kernels are had before the first frame comes.
+
+        Returns:
+            The outputs of the smallest, and how many pictures a call can have: half of `most` as often as memory is
+            too little for more.
+        """
+        if self._fixed:
+            return self._run_blank(self._fixed), most
+        while most > 1:
+            try:
+                self._run_blank(most)
+                break
+            except ModelFailed as exc:
+                if exc.trouble != "memory":
+                    raise
+                _log.warning("the batch is halved: memory is too little", max_batch=most, detail=exc.detail)
+                most //= 2
+        return self._run_blank(1), most
+
+    def _run_blank(self, rows: int) -> dict[str, Array]:
         names = [name for name in (self._spec.name, self._spec.previous) if name]
-        outputs: dict[str, Array] = {}
-        for rows in [self._fixed] if self._fixed else sorted({1, max_batch}, reverse=True):
-            blank = fill_tensor([], self._spec, rows)
-            outputs = self._run(dict.fromkeys(names, blank), rows)
-        return outputs
+        return self._run(dict.fromkeys(names, fill_tensor([], self._spec, rows)), rows)
 
 
 def _spec(manifest: Manifest) -> FrameInput:
