@@ -215,6 +215,11 @@ class InferenceQueue:
             states[urgency] = QueueState(max(0, int(waiting)), int(running), oldest_s)
         return states
 
+    async def later(self) -> int:
+        """How many jobs are put off."""
+        with redis_translated():
+            return int(await self._client.zcard(_LATER))
+
     async def drop_gone_consumers(self, idle_s: float) -> None:
         """Forgets consumers that hold nothing and were not heard of for `idle_s`."""
         for urgency in URGENCIES:

@@ -1,0 +1,134 @@
+"""Finds frames that have got lost on their way to a model: put off and due again, held by a worker that died, or not in Redis."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from datamanager.clock import Clock
+from datamanager.errors import Unavailable
+from datamanager.observability import get_logger
+from datamanager.storage.enrichments import Enrichment, Enrichments
+from datamanager.storage.inference_job import InferenceJob, TakenInference
+from datamanager.storage.inference_queue import InferenceQueue
+from datamanager.storage.results import ResultStore
+from datamanager.storage.unenriched import Unenriched
+from datamanager.worker.enrich.answers import unanswered
+from datamanager.worker.outage import Outage, wait_unless
+
+__all__ = ["EnrichSweep"]
+
+_PROMOTE_S = 0.1  # how exactly a frame that was put off comes when it is due
+_ENOUGH_WAITING = 1000  # with so much to do, what got lost can wait: looking for it would find what is only late
+_MOST_FOUND = 1000  # of one round
+_HURRY_S = 1.0  # until the next round when this one found as many as it may
+_CONSUMER_IDLE_S = 3600.0
+_MAX_TRIES = 10  # workers that held a frame and died; models have processes of their own, which may die more often
+
+_log = get_logger(__name__)
+
+
+class EnrichSweep:
+    """Looks for lost frames, again and again. Any number of workers may do so at once.
+
+    Args:
+        queue: where lost frames go, as the consumer that `receive` takes them in for.
+        unenriched: tells which frames must be looked at and were not yet.
+        rules: tells by which rule.
+        store: takes results of frames that are given up.
+        receive: takes in frames that a dead worker held and this one does now.
+        clock: tells when the next sweep is due.
+        interval_s: seconds between two sweeps, and how long a frame is due before it counts as lost.
+        job_timeout_s: a frame not renewed for this long has lost its worker.
+    """
+
+    def __init__(
+        self,
+        queue: InferenceQueue,
+        unenriched: Unenriched,
+        rules: Enrichments,
+        store: ResultStore,
+        receive: Callable[[Sequence[TakenInference]], Awaitable[None]],
+        clock: Clock,
+        *,
+        interval_s: float,
+        job_timeout_s: float,
+    ) -> None:
+        self._queue = queue
+        self._unenriched = unenriched
+        self._rules = rules
+        self._store = store
+        self._receive = receive
+        self._clock = clock
+        self._interval_s = interval_s
+        self._job_timeout_s = job_timeout_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweeps until `stop` is set."""
+        outage = Outage(stop)
+        due_s = self._clock.monotonic_s()
+        while not stop.is_set():
+            try:
+                await self._queue.promote()
+                if self._clock.monotonic_s() >= due_s:
+                    is_all = await self.sweep()
+                    due_s = self._clock.monotonic_s() + (self._interval_s if is_all else _HURRY_S)
+            except Unavailable as exc:
+                await outage.wait(exc)
+            else:
+                outage.over()
+                await wait_unless(stop, min(_PROMOTE_S, self._interval_s))
+
+    async def sweep(self) -> bool:
+        """One round.
+
+        Returns:
+            False when there may be more to find at once.
+
+        Raises:
+            Unavailable: MongoDB or Redis does not answer.
+        """
+        rules = await self._rules.all()
+        await self._take_over({rule.name: rule for rule in rules})
+        is_all = await self._find_lost([rule for rule in rules if rule.enabled and rule.kind == "images"])
+        gone = await self._unenriched.forget_gone([rule.name for rule in rules], self._interval_s, _MOST_FOUND)
+        if gone:
+            _log.warning("frames will not be looked at by rules that were removed", frames=gone)
+        await self._queue.drop_gone_consumers(_CONSUMER_IDLE_S)
+        return is_all and gone < _MOST_FOUND
+
+    async def _take_over(self, rules: dict[str, Enrichment]) -> None:
+        stuck = await self._queue.claim_stuck(self._job_timeout_s)
+        if not stuck:
+            return
+        _log.warning("took over frames whose worker is gone", frames=len(stuck))
+        for taken in stuck:
+            if taken.tries >= _MAX_TRIES:
+                await self._give_up(taken, rules.get(taken.job.enrichment))
+        await self._receive([taken for taken in stuck if taken.tries < _MAX_TRIES])
+
+    async def _give_up(self, taken: TakenInference, rule: Enrichment | None) -> None:
+        _log.error("a frame is given up: too many workers died with it", frame_id=taken.job.frame_id, tries=taken.tries)
+        if rule is not None:
+            why = f"{taken.tries} workers that were to look at it died"
+            await self._store.write([unanswered(taken.job, rule, None, "failed", why, now_ns=self._clock.now_ns())])
+        if taken.job.must:
+            await self._store.no_longer_due([(taken.job.frame_id, taken.job.enrichment)])
+        await self._queue.done([taken])
+
+    async def _find_lost(self, rules: Sequence[Enrichment]) -> bool:
+        if await self._queue.later() >= _ENOUGH_WAITING:
+            return True  # models fail or servers are away, and what is due would be found among what waits for them
+        states = await self._queue.depth()
+        idle = {
+            urgency
+            for urgency, state in states.items()
+            if state.waiting < _ENOUGH_WAITING and state.oldest_s < self._interval_s
+        }
+        # One that need not look at every frame any more may still owe some.
+        asked = [rule for rule in rules if rule.urgency in idle]
+        if not asked:
+            return True
+        jobs: list[InferenceJob] = await self._unenriched.overdue(asked, self._interval_s, _MOST_FOUND)
+        added = await self._queue.add_again(jobs)
+        if added.queued:
+            _log.info("queued again what must be looked at and has no job", frames=added.queued)
+        return len(jobs) < _MOST_FOUND or not added.queued
