@@ -231,6 +231,9 @@ class InferenceConfig:
     """The models that enrich what comes in."""
 
     device: str = _setting("auto", "INFERENCE_DEVICE", "cuda, cpu, or auto: cuda where its provider really loads")
+    models_dir: str = _setting(
+        "", "MODELS_DIR", "folder in which a worker keeps models that it runs; empty: one in the temporary folder"
+    )
     threads: int = _setting(1, "INFERENCE_THREADS", "threads that one model computes with on the CPU", least=1)
     target_ms: float = _setting(
         60.0, "INFERENCE_TARGET_MS", "time from arrival to result that batches are sized for", least=1

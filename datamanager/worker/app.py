@@ -5,9 +5,11 @@ import asyncio
 import os
 import signal
 import socket
+import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from datamanager.clock import Clock, SystemClock
 from datamanager.config import Config, load_config
@@ -15,17 +17,23 @@ from datamanager.kinds.images.info import ImageLimits
 from datamanager.observability import configure_logging, get_logger
 from datamanager.processes import ProcessPool
 from datamanager.storage.derivations import Derivations
+from datamanager.storage.enrichments import Enrichments
 from datamanager.storage.floors import Floors
+from datamanager.storage.inference_queue import InferenceQueue
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.lod import Lod
+from datamanager.storage.models import Models
 from datamanager.storage.mongo import Mongo, open_mongo
 from datamanager.storage.redis import Redis, open_redis
+from datamanager.storage.results import ResultStore
 from datamanager.storage.rollup import ROLLUP_JOB, Rollup
 from datamanager.storage.s3 import S3, open_s3
 from datamanager.storage.sessions import Streams
+from datamanager.storage.shed_counts import ShedCounts
 from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tiers import TIERS_JOB, FrameTiers
+from datamanager.worker.enrich.service import EnrichService
 from datamanager.worker.handlers import Handlers, each
 from datamanager.worker.make_tiers import MakeTiers
 from datamanager.worker.media.handlers import media_handlers
@@ -83,10 +91,15 @@ async def work(config: Config, stop: asyncio.Event) -> None:
         if s3 is None:
             return
         runner, sweep = await stack.enter_async_context(_put_together(config, clock, mongo, redis, s3))
+        sheds = ShedCounts(mongo, clock)
+        enrich = _enrichment(config, clock, mongo, redis, s3, sheds)
         _log.info("worker is ready", concurrency=config.worker.concurrency)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(runner.run(stop))
-            tasks.create_task(sweep.run(stop))
+            counting = tasks.create_task(sheds.run())
+            async with asyncio.TaskGroup() as works:
+                for work in (runner, sweep, enrich):
+                    works.create_task(work.run(stop))
+            counting.cancel()
     _log.info("worker has left")
 
 
@@ -95,8 +108,7 @@ async def _put_together(
     config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3
 ) -> AsyncIterator[tuple[Runner, Sweep]]:
     worker = config.worker
-    consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    queue = JobQueue(redis, clock, consumer=consumer, max_tries=worker.job_retries)
+    queue = JobQueue(redis, clock, consumer=_consumer(), max_tries=worker.job_retries)
     frames = FrameTiers(mongo, clock)
     derivations = Derivations(mongo, clock)
     async with (
@@ -120,6 +132,26 @@ async def _put_together(
                 job_timeout_s=worker.job_timeout_s,
             ),
         )
+
+
+def _enrichment(config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts) -> EnrichService:
+    inference = config.inference
+    folder = inference.models_dir or str(Path(tempfile.gettempdir()) / f"datamanager-models-{os.getuid()}")
+    return EnrichService(
+        InferenceQueue(redis, clock, sheds, consumer=_consumer(), max_waiting=inference.max_waiting),
+        Enrichments(mongo, redis),
+        Models(mongo, s3, redis, clock),
+        ResultStore(mongo, redis, clock),
+        s3,
+        clock,
+        inference,
+        Path(folder),
+        job_timeout_s=config.worker.job_timeout_s,
+    )
+
+
+def _consumer() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _media_pool(config: Config) -> ProcessPool:

@@ -1,0 +1,1 @@
+"""Enrichment: has models look at frames, and writes what they say."""

@@ -1,0 +1,339 @@
+"""One model's lane: frames wait in it, go to the model in batches, and leave it as results.
+
+While one batch is computed the originals of the next are fetched and the results of the last are written.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from datamanager.clock import Clock
+from datamanager.errors import Unavailable
+from datamanager.inference.batching import BatchPlanner
+from datamanager.inference.breaker import Admission, Breaker, BreakerStatus
+from datamanager.inference.host import FrameAnswer, FramePicture, ModelFailed
+from datamanager.inference.shedding import ShedReason
+from datamanager.observability import METRICS, get_logger
+from datamanager.storage.enrichments import Enrichment
+from datamanager.storage.inference_queue import InferenceJob, TakenInference
+from datamanager.storage.results import Result, ResultStatus
+from datamanager.worker.enrich.answers import answered, unanswered
+from datamanager.worker.enrich.hosts import ModelHost
+
+__all__ = ["Lane", "Outlets", "Waiting"]
+
+_log = get_logger(__name__)
+_WRITES = 2  # batches whose results are being written, beside the one that is computed
+_MUST_TRIES = 5
+_PUT_OFF_S = 1.0
+_LEAST_ROOM = 32
+_REMEMBERED = 128  # frames that the model's process is believed to have decoded still; it keeps twice as many
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A frame that waits for a model.
+
+    Attributes:
+        data: its original, on its way; None of it when it is gone.
+        previous: the original of the frame before it, where the model wants that and does not have it.
+        alone: whether it goes by itself, for a batch that it was in has failed.
+        passed: lanes that could not take it and passed it on.
+    """
+
+    taken: TakenInference
+    rule: Enrichment
+    data: "asyncio.Task[bytes | None]"
+    previous: "asyncio.Task[bytes | None] | None" = None
+    alone: bool = False
+    passed: int = 0
+
+    @property
+    def job(self) -> InferenceJob:
+        """What is asked."""
+        return self.taken.job
+
+
+class Outlets(Protocol):
+    """Where frames go that leave a lane."""
+
+    async def settle(self, frames: Sequence[Waiting], results: Sequence[Result]) -> None:
+        """Writes the results of frames, and hands their jobs back as done."""
+
+    async def put_off(self, frames: Sequence[Waiting], delay_s: float, *, tried: bool) -> None:
+        """Hands jobs back to be tried later; `tried`: they failed, and that is counted."""
+
+    async def shed(self, frames: Sequence[Waiting], by: ShedReason) -> None:
+        """Gives frames up, counted."""
+
+    def fetch(self, key: str) -> "asyncio.Task[bytes | None]":
+        """Begins to fetch an object; None of it when it is gone."""
+
+
+class Lane:
+    """The lane of one model on one device. Run `run` as a task.
+
+    Args:
+        host: the model.
+        outlets: where frames go from here.
+        clock: for batches and breaker.
+        target_s: time from arrival to result that batches are sized for.
+        shed_after_s: a frame that waited longer is given up, unless it must be looked at.
+        pass_on: gives frames to another model or device while this one fails; False where there is none.
+    """
+
+    def __init__(
+        self,
+        host: ModelHost,
+        outlets: Outlets,
+        clock: Clock,
+        *,
+        target_s: float,
+        shed_after_s: float,
+        pass_on: Callable[["Lane", Waiting], bool],
+    ) -> None:
+        self.host = host
+        self.breaker = Breaker(clock)
+        self._outlets = outlets
+        self._clock = clock
+        self._target_s = target_s
+        self._shed_after_s = shed_after_s
+        self._pass_on = pass_on
+        self._planner = self._new_planner()
+        self._waiting: deque[Waiting] = deque()
+        self._is_busy = False
+        self._wake = asyncio.Event()
+        self._next_host: ModelHost | None = None
+        self._swapped: asyncio.Event = asyncio.Event()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._sent: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.host.file.manifest.name
+
+    @property
+    def status(self) -> BreakerStatus:
+        """The breaker's state."""
+        return self.breaker.status()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no more should: another model's frames need the memory too."""
+        return len(self._waiting) >= max(_LEAST_ROOM, 2 * self.host.file.manifest.max_batch)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, is computed or written."""
+        return not self._waiting and not self._writing and not self._is_busy
+
+    def put(self, frame: Waiting) -> None:
+        """Has a frame wait here."""
+        manifest = self.host.file.manifest
+        before = frame.job.previous
+        if manifest.input is not None and manifest.input.previous and before is not None and frame.previous is None:
+            if before.frame_id not in self._sent:
+                frame.previous = self._outlets.fetch(before.key)
+            self._remember(frame.job.frame_id)
+        self._waiting.append(frame)
+        self._wake.set()
+
+    async def swap(self, host: ModelHost) -> ModelHost:
+        """Takes another version of the model from the next batch on.
+
+        Returns:
+            The one before, which nothing uses any more.
+        """
+        before = self.host
+        self._next_host = host
+        self._swapped.clear()
+        self._wake.set()
+        await self._swapped.wait()
+        return before
+
+    async def run(self) -> None:
+        """Does what waits until cancelled; then what waits is given up, and others claim it."""
+        try:
+            while True:
+                self._change()
+                batch = await self._next_batch()
+                if batch:
+                    self._is_busy = True
+                    await self._do(batch)
+                    self._is_busy = False
+        finally:
+            for task in self._writing:
+                task.cancel()
+            for frame in self._waiting:
+                frame.data.cancel()
+
+    def _change(self) -> None:
+        if self._next_host is not None:
+            self.host, self._next_host = self._next_host, None
+            self.breaker, self._planner = Breaker(self._clock), self._new_planner()
+            self._sent.clear()
+        self._swapped.set()
+
+    def _new_planner(self) -> BatchPlanner:
+        return BatchPlanner(self._clock, self.host.file.manifest.max_batch, self._target_s)
+
+    async def _next_batch(self) -> list[Waiting]:
+        """The next batch; empty when there is something else to do first."""
+        late = [w for w in self._waiting if not w.job.must and self._waited_s(w) > self._shed_after_s]
+        if late:
+            gone = set(late)
+            self._waiting = deque(w for w in self._waiting if w not in gone)
+            await _insist(lambda: self._outlets.shed(late, "age"), self._clock)
+        if not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()
+            return []
+        first = self._waiting[0]
+        if first.alone:
+            return [self._waiting.popleft()]
+        alike = list(itertools.takewhile(lambda w: not w.alone and w.rule.options == first.rule.options, self._waiting))
+        plan = self._planner.plan(len(alike), self._waited_s(first))
+        if not plan.take:
+            await self._clock.sleep(plan.wait_s)
+            return []
+        return [self._waiting.popleft() for _ in range(plan.take)]
+
+    def _waited_s(self, frame: Waiting) -> float:
+        return max(0.0, (self._clock.now_ns() - frame.job.asked_ns) / 1e9)
+
+    async def _do(self, batch: list[Waiting]) -> None:
+        admission = self.breaker.admit()
+        if admission is None:
+            await self._turn_away(batch)
+            return
+        frames = [frame for frame in batch if await frame.data is not None]
+        gone = [frame for frame in batch if await frame.data is None]
+        if gone:
+            await self._write(
+                gone, [self._without(frame, "failed", "its bytes are not here any more") for frame in gone]
+            )
+        if not frames:
+            self.breaker.abandoned(admission)
+            return
+        pictures = [await _picture(frame) for frame in frames]
+        began_s = time.perf_counter()
+        try:
+            answers = await self.host.infer(pictures, frames[0].rule.options)
+        except ModelFailed as failed:
+            await self._failed(admission, frames, failed)
+            return
+        except BaseException:
+            self.breaker.abandoned(admission)
+            raise
+        took_s = time.perf_counter() - began_s
+        self.breaker.succeeded(admission)
+        self._planner.observed(len(frames), took_s)
+        METRICS.inference_s.labels(self.name).observe(took_s / len(frames))
+        METRICS.inference_batch.labels(self.name).observe(len(frames))
+        await self._write(frames, self._results(frames, answers, took_s))
+
+    def _results(self, frames: Sequence[Waiting], answers: Sequence[FrameAnswer], took_s: float) -> list[Result]:
+        now_ns, share_ms = self._clock.now_ns(), 1000 * took_s / len(frames)
+        manifest = self.host.loaded.manifest if self.host.loaded is not None else self.host.file.manifest
+        return [
+            answered(frame.job, frame.rule, manifest, answer, latency_ms=share_ms, now_ns=now_ns)
+            for frame, answer in zip(frames, answers, strict=True)
+        ]
+
+    def _without(self, frame: Waiting, status: ResultStatus, reason: str) -> Result:
+        manifest = self.host.file.manifest
+        return unanswered(frame.job, frame.rule, manifest, status, reason, now_ns=self._clock.now_ns())
+
+    async def _write(self, frames: Sequence[Waiting], results: Sequence[Result]) -> None:
+        """Has results written beside the next batch; waits while two others are."""
+        while len(self._writing) >= _WRITES:
+            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.create_task(self._settle(frames, results))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _settle(self, frames: Sequence[Waiting], results: Sequence[Result]) -> None:
+        await _insist(lambda: self._outlets.settle(frames, results), self._clock)
+
+    # When the model fails.
+
+    async def _failed(self, admission: Admission, frames: list[Waiting], failed: ModelFailed) -> None:
+        self._sent.clear()  # its process may be a new one
+        is_smaller = failed.trouble == "memory" and self._planner.shrink(len(frames))
+        state = self.breaker.failed(admission, failed.trouble, excused=is_smaller)
+        _log.warning(
+            "model failed",
+            model=self.name,
+            version=self.host.file.manifest.version,
+            trouble=failed.trouble,
+            frames=len(frames),
+            breaker=state,
+            error=failed.detail[:300],
+        )
+        if is_smaller:
+            self._waiting.extendleft(reversed(frames))
+        elif len(frames) > 1:  # one of them may be to blame for all
+            for frame in frames:
+                frame.alone = True
+            self._waiting.extendleft(reversed(frames))
+        else:
+            await self._failed_alone(frames[0], f"{failed.trouble}: {failed.detail}")
+
+    async def _failed_alone(self, frame: Waiting, reason: str) -> None:
+        if self._try_others(frame):
+            return
+        if frame.job.must and frame.taken.tries + 1 < _MUST_TRIES:
+            await _insist(lambda: self._outlets.put_off([frame], _PUT_OFF_S, tried=True), self._clock)
+        else:
+            await self._write([frame], [self._without(frame, "failed", reason)])
+
+    async def _turn_away(self, batch: list[Waiting]) -> None:
+        """The breaker is open: others look at the frames, or nobody does."""
+        left = [frame for frame in batch if not self._try_others(frame)]
+        must = [frame for frame in left if frame.job.must]
+        if must:
+            delay_s = max(_PUT_OFF_S / 4, self.status.reopens_in_s)
+            await _insist(lambda: self._outlets.put_off(must, delay_s, tried=False), self._clock)
+        others = [frame for frame in left if not frame.job.must]
+        if others:
+            reason = f"model {self.name!r} is left alone for a while, as it failed ({self.status.last})"
+            await self._write(others, [self._without(frame, "skipped", reason) for frame in others])
+
+    def _try_others(self, frame: Waiting) -> bool:
+        frame.passed += 1
+        return self._pass_on(self, frame)
+
+    def _remember(self, frame_id: str) -> None:
+        self._sent[frame_id] = None
+        self._sent.move_to_end(frame_id)
+        if len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
+
+
+async def _picture(frame: Waiting) -> FramePicture:
+    before = frame.job.previous
+    return FramePicture(
+        frame.job.frame_id,
+        await frame.data or b"",
+        previous_id=None if before is None else before.frame_id,
+        previous=None if frame.previous is None else await frame.previous,
+    )
+
+
+async def _insist(call: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Calls until the servers answer: what was computed is worth the wait, and written twice it is there once."""
+    pause_s = 0.1
+    while True:
+        try:
+            await call()
+        except Unavailable as error:
+            _log.warning("results wait for a server", error=error.detail[:200])
+            await clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, 5.0)
+        else:
+            return
