@@ -77,6 +77,16 @@ def model_upload_key(name: str, version: str, checksum: str) -> str:
     return f"models/{name}/{version}/uploads/{checksum}.onnx"
 
 
+def analytics_key(robot_id: str, session_id: str, stream: str, rule: str, generation: int, mark: str) -> str:
+    """The S3 key of what a rule of telemetry has learned of a stream; `mark` is nobody else's."""
+    return f"processed/{robot_id}/{session_id}/analytics/{stream}/{rule}/{generation:010d}_{mark}"
+
+
+def learned_key(rule: str, retraining_id: str) -> str:
+    """The S3 key of what a rule of telemetry begins with."""
+    return f"models/{rule}/online/{retraining_id}"
+
+
 def redis_latest_key(robot_id: str, session_id: str) -> str:
     """The hash of a session's newest samples: stream to at most the last 1000."""
     return f"telemetry:{robot_id}:{session_id}:latest"
