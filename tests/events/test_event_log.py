@@ -150,7 +150,9 @@ async def test_a_clock_that_was_set_back_holds_nothing_back(log: EventLog, redis
     assert await everything(log) == [0, 1]
 
 
-@pytest.mark.parametrize("text", ["", "1", "1-2", "1-2-4", "a-b-0", "-1-0-0", "1-2-3 ", "\u0661-1-1", "9" * 17 + "-0-0"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1-2", "1-2-4", "a-b-0", "-1-0-0", "1-2-3 ", "\u0661-1-1", "9" * 17 + "-0-0"]
+)
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="no id of an event"):
         parse_event_id(text)
