@@ -246,7 +246,7 @@ class ResultFeeder:
             if seat.ends and not seat.is_idle:
                 await self._ingest.registry.end(seat.producer)
             for reject in seat.sender.take_rejects():
-                _log.error("a result cannot be kept in its stream", stream=reject["stream"], error=reject["detail"])
+                await self._refused(seat, reject)
             for output, seq in seat.sender.take_acks().get(RESULTS_PRODUCER, {}).items():
                 waiting = seat.under_way[output]
                 while waiting and waiting[0]["feed"]["seq"] <= seq:
@@ -258,6 +258,15 @@ class ResultFeeder:
         except RedisUnavailable as error:  # events are news: what they tell of is in MongoDB
             _log.warning("events were not told", results=len(done), error=error.detail[:200])
         await self._feed.fed([result["_id"] for result in done])
+
+    async def _refused(self, seat: _Seat, reject: dict[str, Any]) -> None:
+        """Notes why a result is in no stream: the robot may have one of that name itself, of another kind."""
+        waiting = seat.under_way[reject["stream"]]
+        refused = next((result for result in waiting if result["feed"]["seq"] == reject["seq"]), None)
+        _log.error("a result cannot be kept in its stream", stream=reject["stream"], error=reject["detail"])
+        if refused is not None:
+            waiting.remove(refused)
+            await self._feed.refused(refused["_id"], reject["detail"])
 
 
 def message_of(result: Document) -> Message:
@@ -280,12 +289,21 @@ def message_of(result: Document) -> Message:
 def _message(result: Document, kind: str, payload: Any) -> Message:
     return Message(
         data_type=kind,
-        payload=payload,
+        payload=_plain(payload),
         stream=result["output"],
         seq=result["feed"]["seq"],
-        t_ns=result["t_ns"],
+        t_ns=int(result["t_ns"]),
         redelivery=True,
     )
+
+
+def _plain(value: Any) -> Any:
+    """A value from MongoDB, its 64-bit integers as Python's own."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, int) and type(value) not in (int, bool) else value
 
 
 def _by_session(results: Sequence[Document]) -> dict[Place, list[Document]]:

@@ -231,6 +231,13 @@ class ResultFeed:
             with translated():
                 await self._results.update_many({"_id": {"$in": list(ids)}}, {"$set": {"feed.state": "fed"}})
 
+    async def refused(self, result_id: str, why: str) -> None:
+        """Notes that a result can't be in its stream, and why: it can still be searched."""
+        with translated():
+            await self._results.update_one(
+                {"_id": result_id}, {"$set": {"feed.state": "refused", "feed.error": why[:500]}}
+            )
+
     async def has_ended(self, robot_id: str, session_id: str) -> bool:
         """Whether the session has ended: feeding opens it again, and then it is to be ended again."""
         with translated():

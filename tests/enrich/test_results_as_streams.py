@@ -1,0 +1,65 @@
+"""What a model says of frames is a stream of their session: one result a frame, live, in ranges, aligned to its frames."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import websockets
+from support.enriching import Enriching, enriching
+from support.frames import jpeg
+from support.raw_robot import RawRobot
+
+from datamanager.config import Config
+
+T0 = 1_700_000_000_000_000_000
+FRAMES = 12
+STEP_NS = 33_000_000
+
+
+@pytest.fixture
+async def stores(server_config: Config, server: str, worker: None) -> AsyncIterator[Enriching]:  # noqa: ARG001  # they have to run
+    async with enriching(server_config) as found:
+        yield found
+
+
+def frame(stream: str, n: int) -> dict[str, object]:
+    data = jpeg(320, 240, seed=n)
+    payload = {"format": "jpeg", "data": data}
+    return {"data_type": "images", "stream": stream, "seq": n, "t_ns": T0 + n * STEP_NS, "payload": payload}
+
+
+async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enriching) -> None:
+    await stores.add_zoo("quality")
+    await stores.rule("quality", "quality", stream="cam", must=True)
+    base = f"{server}/api/v1/sessions/raw/q1"
+    async with RawRobot(server, "q1") as robot, httpx.AsyncClient(trust_env=False) as http:
+        await robot.hello()
+        live_url = server.replace("http", "ws") + "/api/v1/live?robot_id=raw&session_id=q1"
+        async with websockets.connect(live_url, proxy=None) as live:
+            await asyncio.sleep(0.3)
+            for n in range(FRAMES):
+                await robot.put(frame("cam", n))
+            results = await stores.results(FRAMES, session_id="q1")
+            assert [r["t_ns"] for r in results] == [T0 + n * STEP_NS for n in range(FRAMES)]
+            assert {(r["status"], r["model"], r["output"]) for r in results} == {("ok", "quality", "cam/quality")}
+            seen = set()
+            while len(seen) < FRAMES:
+                message = json.loads(await asyncio.wait_for(live.recv(), 10))
+                if message.get("stream") == "cam/quality":
+                    seen.add(message["t_ns"])
+        for _ in range(100):
+            answer = await http.get(f"{base}/range", params={"stream": "cam/quality"})
+            if answer.status_code == 200 and len(answer.json()["offset_ns"]) == FRAMES:
+                break
+            await asyncio.sleep(0.1)
+        found = answer.json()
+        assert found["offset_ns"] == [n * STEP_NS for n in range(FRAMES)]
+        channels = found["channels"]
+        for n, result in enumerate(results):
+            assert channels["sharpness"][n] == pytest.approx(result["values"]["sharpness"])
+            assert channels["frame_id"][n] == result["frame_id"]
+        assert set(channels["model"]) == {"quality"}
+    pending = await stores.mongo.durable("frames_metadata").count_documents({"enrich": {"$exists": True}})
+    assert pending == 0
