@@ -211,6 +211,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         watchers.run(),
         sheds.run(),
         parts.live.run(),
+        parts.model_keeper.run(),
         parts.event_hub.run(),
     ):
         _keep(stack, work)

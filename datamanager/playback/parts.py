@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from datamanager.clock import Clock
 from datamanager.config import Config
+from datamanager.inference.zoo import ZOO
 from datamanager.kinds.examiner import Examiner
 from datamanager.playback.aggregates import AggregateReader
 from datamanager.playback.browse import Browser
 from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.derived import DerivedReader
+from datamanager.playback.enrichment_rules import EnrichmentRules
 from datamanager.playback.events import EventHub, EventPages
 from datamanager.playback.frame_tiers import FrameTierReader
 from datamanager.playback.health import HealthChecks
@@ -17,6 +19,8 @@ from datamanager.playback.live import LiveHub
 from datamanager.playback.log_tail import LogTail
 from datamanager.playback.logs import LogReader
 from datamanager.playback.members import MemberReader
+from datamanager.playback.model_keeper import ModelKeeper
+from datamanager.playback.model_registry import ModelRegistry
 from datamanager.playback.moment import MomentReader
 from datamanager.playback.newest import NewestReader
 from datamanager.playback.page_cache import PageCache
@@ -35,10 +39,12 @@ from datamanager.playback.video_thumbnails import VideoThumbnailReader
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.derive_requests import DeriveRequests
+from datamanager.storage.enrichments import Enrichments
 from datamanager.storage.events import EventLog
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.latest import LatestSamples
 from datamanager.storage.log_queries import LogQueries
+from datamanager.storage.models import Models
 from datamanager.storage.mongo import Mongo
 from datamanager.storage.parameter_queries import ParameterQueries
 from datamanager.storage.record_queries import RecordQueries
@@ -55,7 +61,7 @@ __all__ = ["PlaybackParts", "playback_parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackParts:
-    """The parts. `live.run()` and `event_hub.run()` must run beside them.
+    """The parts. `live.run()` and `event_hub.run()` must run beside them, and `model_keeper.run()`.
 
     Each field bears the name by which the routes ask for it. No field of a body may bear it too: the framework would
     take a caller's mistake there for one of ours.
@@ -86,6 +92,9 @@ class PlaybackParts:
     letters: DeadLetterQueries
     health: HealthChecks
     live: LiveHub
+    model_registry: ModelRegistry
+    model_keeper: ModelKeeper
+    enrichment_rules: EnrichmentRules
     event_pages: EventPages
     event_hub: EventHub
 
@@ -135,6 +144,8 @@ def playback_parts(
     live = LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue)
     event_log = EventLog(redis, clock, kept=config.events.kept)
     log_reader = LogReader(sessions, LogQueries(mongo), contents, clock, page_limit=page_limit)
+    url_ttl_s = config.serve.url_ttl_s
+    models = Models(mongo, s3, redis, clock, max_bytes=config.inference.model_max_bytes, url_ttl_s=url_ttl_s)
     return PlaybackParts(
         browser=Browser(sessions, totals, page_limit=page_limit),
         ranges=ranges,
@@ -163,6 +174,9 @@ def playback_parts(
         letters=letters,
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
         live=live,
+        model_registry=ModelRegistry(models, clock, url_ttl_s=url_ttl_s),
+        model_keeper=ModelKeeper(models, ZOO, clock),
+        enrichment_rules=EnrichmentRules(Enrichments(mongo, redis)),
         event_pages=EventPages(event_log, page_limit=page_limit),
         event_hub=EventHub(event_log, clock, viewer_queue=config.playback.viewer_queue),
     )

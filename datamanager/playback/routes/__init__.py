@@ -8,11 +8,13 @@ from litestar.di import Provide
 
 from datamanager.playback.parts import PlaybackParts
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
+from datamanager.playback.routes.enrichments import ENRICHMENT_HANDLERS
 from datamanager.playback.routes.events import EVENT_HANDLERS
 from datamanager.playback.routes.health import HEALTH_HANDLERS
 from datamanager.playback.routes.live import LIVE_HANDLERS
 from datamanager.playback.routes.logs import LOG_HANDLERS
 from datamanager.playback.routes.members import MEMBER_HANDLERS
+from datamanager.playback.routes.models import MODEL_HANDLERS
 from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
@@ -50,6 +52,8 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *TEXT_HANDLERS,
                 *LOG_HANDLERS,
                 *PARAMETER_HANDLERS,
+                *MODEL_HANDLERS,
+                *ENRICHMENT_HANDLERS,
             ],
             dependencies=handed_in,
         ),
