@@ -195,6 +195,12 @@ class PlaybackConfig:
         1024, "VIEWER_QUEUE", "messages waiting for one live viewer before old ones go", least=1
     )
     cache_ttl_s: int = _setting(600, "CACHE_TTL_S", "how long an answer stays in Redis", least=1)
+    similar_max_vectors: int = _setting(
+        200_000, "SIMILAR_MAX_VECTORS", "most embeddings that one search for like frames looks at", least=1
+    )
+    similar_cache_bytes: int = _setting(
+        64 * _MB, "SIMILAR_CACHE_BYTES", "memory of a server for embeddings that were looked at", least=_MB
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ __all__ = [
     "parse_int",
     "parse_list",
     "parse_moment_ns",
+    "parse_number",
     "parse_range",
     "parse_time_ns",
 ]
@@ -157,6 +158,20 @@ def parse_int(text: str | None, name: str, *, default: int, most: int, least: in
     if value < least:
         raise Refused("wrong_type", f"{name}={value} is less than {least}")
     return value
+
+
+def parse_number(text: str | None, name: str, *, default: float, least: float, most: float) -> float:
+    """A number in [least, most]; `default` when it is not given.
+
+    Raises:
+        Refused: `wrong_type`.
+    """
+    if text is None:
+        return default
+    number = float(text) if len(text) <= _MAX_TEXT and _NUMBER.match(text) else None
+    if number is None or not least <= number <= most:
+        raise Refused("wrong_type", f"{name}={text[:_MAX_TEXT]!r} is no number from {least} to {most}")
+    return number
 
 
 def encode_cursor(values: tuple[int | str, ...]) -> str:

@@ -11,6 +11,7 @@ from datamanager.playback.browse import Browser
 from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
 from datamanager.playback.derived import DerivedReader
+from datamanager.playback.embeddings import EmbeddingCache
 from datamanager.playback.enrichment_rules import EnrichmentRules
 from datamanager.playback.events import EventHub, EventPages
 from datamanager.playback.frame_tiers import FrameTierReader
@@ -22,16 +23,20 @@ from datamanager.playback.members import MemberReader
 from datamanager.playback.model_keeper import ModelKeeper
 from datamanager.playback.model_registry import ModelRegistry
 from datamanager.playback.moment import MomentReader
+from datamanager.playback.near_duplicates import NearDuplicates
 from datamanager.playback.newest import NewestReader
+from datamanager.playback.overlays import OverlayReader
 from datamanager.playback.page_cache import PageCache
 from datamanager.playback.parameter_values import ParameterReader
 from datamanager.playback.playlists import PlaylistReader
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
+from datamanager.playback.result_pages import ResultPages
 from datamanager.playback.row_pages import RowPages
 from datamanager.playback.samples_port import SampleReader
 from datamanager.playback.signing import UrlSigner
+from datamanager.playback.similar import SimilarReader
 from datamanager.playback.sounds import SoundReader
 from datamanager.playback.tensors import TensorReader
 from datamanager.playback.timeline import TimelineReader
@@ -49,6 +54,7 @@ from datamanager.storage.mongo import Mongo
 from datamanager.storage.parameter_queries import ParameterQueries
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.redis import Redis
+from datamanager.storage.result_queries import ResultQueries
 from datamanager.storage.s3 import S3
 from datamanager.storage.session_queries import SessionQueries
 from datamanager.storage.session_totals import SessionTotals
@@ -61,7 +67,7 @@ __all__ = ["PlaybackParts", "playback_parts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackParts:
-    """The parts. `live.run()` and `event_hub.run()` must run beside them, and `model_keeper.run()`.
+    """The parts. `live.run()` and `event_hub.run()` must run beside them.
 
     Each field bears the name by which the routes ask for it. No field of a body may bear it too: the framework would
     take a caller's mistake there for one of ours.
@@ -90,6 +96,10 @@ class PlaybackParts:
     signer: UrlSigner
     letter_pages: DeadLetterPages
     letters: DeadLetterQueries
+    result_pages: ResultPages
+    similar_reader: SimilarReader
+    near_duplicates: NearDuplicates
+    overlay_reader: OverlayReader
     health: HealthChecks
     live: LiveHub
     model_registry: ModelRegistry
@@ -143,6 +153,14 @@ def playback_parts(
     )
     live = LiveHub(redis, clock, viewer_queue=config.playback.viewer_queue)
     event_log = EventLog(redis, clock, kept=config.events.kept)
+    results = ResultQueries(mongo)
+    embeddings = EmbeddingCache(
+        results,
+        clock,
+        max_vectors=config.playback.similar_max_vectors,
+        max_bytes=config.playback.similar_cache_bytes,
+    )
+    tier_reader = FrameTierReader(records, Thumbnails(mongo, clock), items, tier_requests, derived, wait_s=wait_s)
     log_reader = LogReader(sessions, LogQueries(mongo), contents, clock, page_limit=page_limit)
     url_ttl_s = config.serve.url_ttl_s
     models = Models(mongo, s3, redis, clock, max_bytes=config.inference.model_max_bytes, url_ttl_s=url_ttl_s)
@@ -163,7 +181,7 @@ def playback_parts(
         log_reader=log_reader,
         log_tail=LogTail(live, log_reader, contents, clock),
         parameter_reader=ParameterReader(sessions, ParameterQueries(mongo), contents),
-        tier_reader=FrameTierReader(records, Thumbnails(mongo, clock), items, tier_requests, derived, wait_s=wait_s),
+        tier_reader=tier_reader,
         sounds=SoundReader(derived, items, s3),
         playlists=PlaylistReader(
             sessions, VideoQueries(mongo), s3, clock, url_ttl_s=config.serve.url_ttl_s, wait_s=wait_s
@@ -172,6 +190,12 @@ def playback_parts(
         signer=signer,
         letter_pages=DeadLetterPages(letters, page_limit=page_limit),
         letters=letters,
+        result_pages=ResultPages(sessions, results, records, items, page_limit=page_limit),
+        similar_reader=SimilarReader(results, records, items, embeddings, page_limit=page_limit),
+        near_duplicates=NearDuplicates(
+            sessions, results, records, items, max_vectors=config.playback.similar_max_vectors, page_limit=page_limit
+        ),
+        overlay_reader=OverlayReader(records, results, tier_reader, contents, s3),
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),
         live=live,
         model_registry=ModelRegistry(models, clock, url_ttl_s=url_ttl_s),

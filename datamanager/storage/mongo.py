@@ -40,6 +40,7 @@ __all__ = [
     "DeleteOne",
     "Document",
     "DuplicateKey",
+    "ExecutionTimeout",
     "InsertOne",
     "Mongo",
     "ObjectId",

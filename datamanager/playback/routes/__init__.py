@@ -19,6 +19,7 @@ from datamanager.playback.routes.parameter_values import PARAMETER_HANDLERS
 from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
+from datamanager.playback.routes.results import RESULT_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
 from datamanager.playback.routes.sounds import SOUND_HANDLERS
 from datamanager.playback.routes.stats import STATS_HANDLERS
@@ -54,6 +55,7 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *PARAMETER_HANDLERS,
                 *MODEL_HANDLERS,
                 *ENRICHMENT_HANDLERS,
+                *RESULT_HANDLERS,
             ],
             dependencies=handed_in,
         ),

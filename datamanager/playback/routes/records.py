@@ -9,6 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED, HTTP_304_NOT_M
 
 from datamanager.playback.dead_letter_pages import DeadLetterItem, DeadLetterPages
 from datamanager.playback.frame_tiers import FrameTierReader, TierBytes, TierElsewhere
+from datamanager.playback.overlays import OverlayReader, TierWithOverlay
 from datamanager.playback.pages import Page
 from datamanager.playback.record_content import attachment_headers, content_of
 from datamanager.playback.record_items import RecordItem, RecordItems, WholeRecord, parse_tiers
@@ -65,19 +66,31 @@ async def get_content(
 async def get_tier(
     request: Request[Any, Any, Any],
     tier_reader: NamedDependency[FrameTierReader],
+    overlay_reader: NamedDependency[OverlayReader],
     signer: NamedDependency[UrlSigner],
     frame_id: FromPath[str],
     tier: FromPath[str],
+    overlay: Annotated[
+        str | None,
+        QueryParameter(description="draw in what models saw: `detections`, `segments`, or `detections:rule`"),
+    ] = None,
     expires: FromQuery[str | None] = None,
     signature: FromQuery[str | None] = None,
 ) -> Response[Any]:
     """The thumbnail itself, or a redirect to the preview or original. A missing tier is made: 202 when that takes long."""
     signer.verify(frame_id, tier, expires, signature)
-    found = await tier_reader.open(frame_id, parse_tiers([tier])[0])
+    (wanted,) = parse_tiers([tier])
+    found: Any
+    if overlay is None:
+        found = await tier_reader.open(frame_id, wanted)
+    else:
+        found = await overlay_reader.open(frame_id, wanted, overlay)
     if isinstance(found, TierElsewhere):
         return _elsewhere(found.url)
     if isinstance(found, TierBytes):
         return thumbnail_answer(found, request.headers.get("if-none-match"))
+    if isinstance(found, TierWithOverlay):
+        return await _overlay_answer(overlay_reader, found, request.headers.get("if-none-match"))
     body = {"status": "pending", "frame_id": frame_id, "tier": tier}
     headers = {"Retry-After": str(found.retry_after_s), "Cache-Control": "no-store"}
     return Response(body, status_code=HTTP_202_ACCEPTED, media_type="application/json", headers=headers)
@@ -120,10 +133,22 @@ def _elsewhere(url: str) -> Response[bytes]:
 def thumbnail_answer(found: TierBytes, known: str | None) -> Response[bytes]:
     """A small picture, or that the reader has it already, by the entity tags that it sent."""
     headers = {"ETag": found.etag, "Cache-Control": _IMMUTABLE, "X-Content-Type-Options": "nosniff"}
-    names = {name.strip().removeprefix("W/") for name in (known or "").split(",")}
-    if found.etag in names or "*" in names:
+    if _is_known(found.etag, known):
         return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(found.data, media_type=found.content_type, headers=headers)
+
+
+async def _overlay_answer(reader: OverlayReader, found: TierWithOverlay, known: str | None) -> Response[bytes]:
+    # Results may come or change; the tag tells whether they did, before anything is drawn.
+    headers = {"ETag": found.etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if _is_known(found.etag, known):
+        return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(await reader.draw(found), media_type="image/jpeg", headers=headers)
+
+
+def _is_known(etag: str, known: str | None) -> bool:
+    names = {name.strip().removeprefix("W/") for name in (known or "").split(",")}
+    return etag in names or "*" in names
 
 
 RECORD_HANDLERS = [
