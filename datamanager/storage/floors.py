@@ -9,7 +9,7 @@ dead; it does not write on before it has entered anew.
     floors:   _id (random), robot_id, session_id, floor, seen (date)
     sessions: lod.goal (no one who enters may write below), lod.entries (how often somebody entered),
               lod.due (whether anything may be left to roll up), lod.at (date of the last rollup),
-              analysis.due (whether anything may be left for `storage.analytics`)
+              analysis.due (whether anything may be left for `storage.analytics`), alerts.due (the same, for alert rules)
 """
 
 import os
@@ -59,7 +59,7 @@ class Floors:
             await self._floors.update_one({"_id": floor_id}, [{"$set": made}], upsert=True)
             session = await self._sessions.find_one_and_update(
                 {"_id": f"{robot_id}/{session_id}"},
-                {"$set": {"lod.due": True, "analysis.due": True}, "$inc": {"lod.entries": 1}},
+                {"$set": {"lod.due": True, "analysis.due": True, "alerts.due": True}, "$inc": {"lod.entries": 1}},
                 {"lod": 1},
                 return_document=True,
             )

@@ -59,6 +59,7 @@ SCHEMA: tuple[CollectionSchema, ...] = (
             _index("tags"),
             _index("lod.at", partialFilterExpression={"lod.due": True}),
             _index("analysis.at", partialFilterExpression={"analysis.due": True}),
+            _index("alerts.at", partialFilterExpression={"alerts.due": True}),
         ),
     ),
     CollectionSchema("streams", (_index("robot_id", "session_id", "stream", unique=True),)),
@@ -117,6 +118,25 @@ SCHEMA: tuple[CollectionSchema, ...] = (
     ),
     CollectionSchema("analytics_rules"),
     CollectionSchema("retrainings", (_index("state", "asked_ns"),)),
+    CollectionSchema("alert_rules"),
+    CollectionSchema(
+        "alert_states",
+        (
+            _index("robot_id", "session_id", "stream"),
+            _index("rule", "phase", "heard_ns"),
+            _index("phase", partialFilterExpression={"phase": "firing"}),
+            _index("owed_ns", partialFilterExpression={"owed_ns": {"$gt": 0}}),
+        ),
+    ),
+    CollectionSchema(
+        "alerts",
+        (
+            _index("at_ns", "_id"),
+            _index("robot_id", "session_id", "at_ns", "_id"),
+            _index("state", "at_ns", "_id"),
+            _index("outbox_due_ns", partialFilterExpression={"outbox_due_ns": {"$gt": 0}}),
+        ),
+    ),
     CollectionSchema("settings"),
     CollectionSchema("migrations"),
     CollectionSchema("thumbnails.files", (_index("filename", "uploadDate"),)),
