@@ -44,6 +44,11 @@ BREACHES = {  # where a line is added, the line, and what the broken contract is
         "import datamanager.storage.keys",
         "The simulator and push import the client, kinds and errors alone",
     ),
+    "a command reads a model itself": (
+        "admin/breach.py",
+        "import datamanager.inference.manifest",
+        "The commands of those who run a server import errors alone",
+    ),
     "the local servers know the server": (
         "local/breach.py",
         "import datamanager.worker",
