@@ -19,6 +19,7 @@ from datamanager import __version__
 from datamanager.clock import SystemClock
 from datamanager.config import Config, load_config
 from datamanager.errors import Unavailable
+from datamanager.ingest.analyse import AnalysePolicy
 from datamanager.ingest.commit import Stores
 from datamanager.ingest.enrich import EnrichPolicy
 from datamanager.ingest.floors import FloorKeeper
@@ -42,6 +43,7 @@ from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
+from datamanager.storage.analytics import Analyses
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.enrichments import Enrichments
 from datamanager.storage.events import EventLog
@@ -157,6 +159,8 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     sheds = ShedCounts(mongo, clock)
     enrich = _enrich_policy(config, mongo, redis, sheds, clock)
     await _patiently(enrich.load)
+    analyse = AnalysePolicy(Enrichments(mongo, redis), Analyses(mongo, clock), clock)
+    await _patiently(analyse.load)
     watchers = LiveWatchers(
         redis,
         jobs,
@@ -165,6 +169,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         Flattener(max_channels=config.ingest.max_channels, max_depth=config.ingest.max_depth),
         Newest(LatestSamples(redis), clock),
         enrich,
+        analyse,
     )
     feed = await stack.enter_async_context(open_job_feed(jobs))
     examiner = await stack.enter_async_context(open_examiner(config))

@@ -109,6 +109,9 @@ class _Metrics:
         )
         self.gpu = Gauge("datamanager_gpu_utilisation_ratio", "How busy a GPU is", ["gpu"])
         self.gpu_memory = Gauge("datamanager_gpu_memory_bytes", "Memory of a GPU, by what of it", ["gpu", "of"])
+        self.analysed = Counter(
+            "datamanager_analysed_windows_total", "Windows of telemetry looked at, by rule", ["rule"]
+        )
 
 
 METRICS = _Metrics()

@@ -8,6 +8,7 @@ import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
+from datamanager.ingest.analyse import AnalysePolicy
 from datamanager.ingest.enrich import EnrichPolicy
 from datamanager.ingest.newest import Newest
 from datamanager.ingest.policy import ThumbnailPolicy
@@ -50,6 +51,7 @@ class LiveWatchers:
         flattener: Flattener,
         newest: Newest,
         enrich: EnrichPolicy,
+        analyse: AnalysePolicy,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
@@ -58,6 +60,7 @@ class LiveWatchers:
         self._flattener = flattener
         self._newest = newest
         self._enrich = enrich
+        self._analyse = analyse
         self._watched: set[str] = set()
         self._everything = False
         self._live: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_QUEUE)
@@ -72,6 +75,7 @@ class LiveWatchers:
             group.create_task(self._forever(self._enqueue))
             group.create_task(self._newest.run())
             group.create_task(self._enrich.run())
+            group.create_task(self._analyse.run())
 
     async def _forever(self, work: Any) -> None:
         while True:
@@ -157,6 +161,10 @@ class LiveWatchers:
     def block_stored(self, block: Block) -> None:
         """A block of samples became durable."""
         self._newest.stored(block)
+        self._analyse.stored(block, self._ask)
+
+    def _ask(self, job: Job) -> None:
+        _offer(self._wanted, job)
 
     def _put(self, channel: str, stream: str, envelope: dict[str, Any]) -> None:
         try:

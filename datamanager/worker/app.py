@@ -33,7 +33,11 @@ from datamanager.storage.shed_counts import ShedCounts
 from datamanager.storage.telemetry import Telemetry
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tiers import TIERS_JOB, FrameTiers
+from datamanager.storage.unenriched import Unenriched
+from datamanager.storage.url_secret import load_url_secret
+from datamanager.worker.analytics.parts import analytics_parts
 from datamanager.worker.enrich.service import EnrichService
+from datamanager.worker.enrich.sweep import EnrichSweep
 from datamanager.worker.handlers import Handlers, each
 from datamanager.worker.make_tiers import MakeTiers
 from datamanager.worker.media.handlers import media_handlers
@@ -90,14 +94,22 @@ async def work(config: Config, stop: asyncio.Event) -> None:
         s3 = await outlast(stop, lambda: stack.enter_async_context(open_s3(config.s3)))
         if s3 is None:
             return
-        runner, sweep = await stack.enter_async_context(_put_together(config, clock, mongo, redis, s3))
+        secret = await outlast(stop, lambda: load_url_secret(mongo))
+        if secret is None:
+            return
+        queue = JobQueue(redis, clock, consumer=_consumer(), max_tries=config.worker.job_retries)
+        interval_s = config.worker.sweep_interval_s
+        analytics = analytics_parts(mongo, redis, s3, clock, queue, secret, sweep_interval_s=interval_s)
+        runner, sweep = await stack.enter_async_context(
+            _put_together(config, clock, mongo, s3, queue, analytics.handlers)
+        )
         sheds = ShedCounts(mongo, clock)
-        enrich = _enrichment(config, clock, mongo, redis, s3, sheds)
+        enrich, enrich_sweep = _enrichment(config, clock, mongo, redis, s3, sheds)
         _log.info("worker is ready", concurrency=config.worker.concurrency)
         async with asyncio.TaskGroup() as tasks:
             counting = tasks.create_task(sheds.run())
             async with asyncio.TaskGroup() as works:
-                for work in (runner, sweep, enrich):
+                for work in (runner, sweep, enrich, enrich_sweep, analytics.sweep):
                     works.create_task(work.run(stop))
             counting.cancel()
     _log.info("worker has left")
@@ -105,10 +117,9 @@ async def work(config: Config, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _put_together(
-    config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3
+    config: Config, clock: Clock, mongo: Mongo, s3: S3, queue: JobQueue, more: Handlers
 ) -> AsyncIterator[tuple[Runner, Sweep]]:
     worker = config.worker
-    queue = JobQueue(redis, clock, consumer=_consumer(), max_tries=worker.job_retries)
     frames = FrameTiers(mongo, clock)
     derivations = Derivations(mongo, clock)
     async with (
@@ -118,7 +129,7 @@ async def _put_together(
         stores = MediaStores(s3, derivations, media_pool, pool)
         media = media_handlers(config.worker, queue, stores, Thumbnails(mongo, clock))
         handlers = _handlers(config, clock, mongo, s3, frames, pool)
-        runner = Runner(queue, {**handlers, **media}, job_timeout_s=worker.job_timeout_s)
+        runner = Runner(queue, {**handlers, **media, **more}, job_timeout_s=worker.job_timeout_s)
         yield (
             runner,
             Sweep(
@@ -134,20 +145,37 @@ async def _put_together(
         )
 
 
-def _enrichment(config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts) -> EnrichService:
-    inference = config.inference
+def _enrichment(
+    config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts
+) -> tuple[EnrichService, EnrichSweep]:
+    inference, worker = config.inference, config.worker
     folder = inference.models_dir or str(Path(tempfile.gettempdir()) / f"datamanager-models-{os.getuid()}")
-    return EnrichService(
-        InferenceQueue(redis, clock, sheds, consumer=_consumer(), max_waiting=inference.max_waiting),
-        Enrichments(mongo, redis),
+    name = _consumer()
+    queue = InferenceQueue(redis, clock, sheds, consumer=name, max_waiting=inference.max_waiting)
+    rules, store = Enrichments(mongo, redis), ResultStore(mongo, redis, clock)
+    service = EnrichService(
+        queue,
+        rules,
         Models(mongo, s3, redis, clock),
-        ResultStore(mongo, redis, clock),
+        store,
         s3,
         clock,
         inference,
         Path(folder),
-        job_timeout_s=config.worker.job_timeout_s,
+        name=name,
+        job_timeout_s=worker.job_timeout_s,
     )
+    sweep = EnrichSweep(
+        queue,
+        Unenriched(mongo, clock),
+        rules,
+        store,
+        service.receive,
+        clock,
+        interval_s=worker.sweep_interval_s,
+        job_timeout_s=worker.job_timeout_s,
+    )
+    return service, sweep
 
 
 def _consumer() -> str:

@@ -37,7 +37,7 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     samples: Count = 0
     every: Count = 0
     functions: tuple[str, ...] = ("count", "mean", "std", "min", "max")
-    lateness_s: Seconds = 1.0
+    lateness_s: Seconds = 2.0
 
 
 class AnomalySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,1 @@
+"""Analytics of telemetry in workers: what is new in a stream is looked at, and what was learned of it is kept."""
