@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from datamanager.errors import DatamanagerError, Refused
-from datamanager.kinds.images.overlay import DRAWING, OverlayBox, draw_boxes
+from datamanager.kinds.images.overlay import DRAWING, OverlayBox, OverlayMask, draw_overlay
 from datamanager.playback.contents import Contents
 from datamanager.playback.frame_tiers import FrameTierReader, TierBytes, TierElsewhere, TierImpossible, TierPending
+from datamanager.playback.plain_json import plain as plain_json
 from datamanager.playback.record_items import Tier
 from datamanager.storage.mongo import Document
 from datamanager.storage.record_queries import RecordQueries
@@ -23,6 +24,9 @@ __all__ = ["OverlayReader", "TierWithOverlay", "parse_overlay"]
 _MOST_RESULTS = 200
 _MOST_PIXELS = 24_000_000  # of an original: what a child draws into within its time and memory
 _MOST_CHARS = 200
+
+Part = Literal["detections", "segments"]
+_PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +41,27 @@ class TierWithOverlay:
     frame_id: str
     tier: Tier
     boxes: tuple[OverlayBox, ...]
+    masks: tuple[OverlayMask, ...]
     size: tuple[int, int] | None
     data: bytes | None
 
 
-def parse_overlay(text: str) -> tuple[str | None, ...]:
-    """The rules whose detections are asked for; None stands for the newest of any.
+def parse_overlay(text: str) -> tuple[tuple[Part, str | None], ...]:
+    """What is asked for, each with the rule whose results are; None stands for the newest of any rule.
 
-    `detections` or `detections:rule`, more than one with commas.
+    `detections`, `segments`, `detections:rule`, `segments:rule`, more than one with commas.
 
     Raises:
-        Refused: `wrong_type` where it is neither.
+        Refused: `wrong_type` where it is none of these.
     """
-    rules: dict[str | None, None] = {}
-    for part in text[: _MOST_CHARS + 1].split(","):
-        kind, colon, rule = part.partition(":")
-        if kind != "detections" or (colon and not rule) or len(text) > _MOST_CHARS:
-            raise Refused("wrong_type", f"overlay {text[:64]!r} is neither detections nor detections:rule")
-        rules[rule or None] = None
-    return tuple(rules)
+    found: dict[tuple[Part, str | None], None] = {}
+    for asked in text[: _MOST_CHARS + 1].split(","):
+        name, colon, rule = asked.partition(":")
+        part = next((part for part in _PARTS if part == name), None)
+        if part is None or (colon and not rule) or len(text) > _MOST_CHARS:
+            raise Refused("wrong_type", f"overlay {text[:64]!r} is none of detections, segments, and either with :rule")
+        found[part, rule or None] = None
+    return tuple(found)
 
 
 class OverlayReader:
@@ -93,22 +99,24 @@ class OverlayReader:
             TierImpossible: the tier cannot be made of this frame, or is no picture.
             Refused: the overlay is none.
         """
-        rules = parse_overlay(overlay)
+        asked = parse_overlay(overlay)
         plain, found = await asyncio.gather(
             self._tier_reader.open(frame_id, tier), self._results.of_frame(frame_id, _MOST_RESULTS)
         )
-        chosen = _chosen(found, rules)
-        boxes = tuple(box for result in chosen for box in _boxes(result))
-        if not boxes or isinstance(plain, TierPending):
+        chosen = [(part, result) for part, rule in asked if (result := _newest(found, part, rule)) is not None]
+        boxes = tuple(box for part, result in chosen if part == "detections" for box in _boxes(result))
+        masks = tuple(mask for part, result in chosen if part == "segments" for mask in _masks(result))
+        if not (boxes or masks) or isinstance(plain, TierPending):
             return plain
-        shown = [[result["_id"], result["detections"]] for result in chosen]
-        name = msgspec.json.encode([DRAWING, frame_id, tier, shown], enc_hook=str)
+        shown = [[part, result["_id"], result.get("detections"), result.get("extra")] for part, result in chosen]
+        name = msgspec.json.encode([DRAWING, frame_id, tier, plain_json(shown)])
         return TierWithOverlay(
             etag=f'"{blake2b(name, digest_size=16).hexdigest()}"',
             frame_id=frame_id,
             tier=tier,
             boxes=boxes,
-            size=_size(chosen),
+            masks=masks,
+            size=_size([result for _, result in chosen]),
             data=plain.data if isinstance(plain, TierBytes) else None,
         )
 
@@ -123,7 +131,9 @@ class OverlayReader:
         _refuse_what_is_no_picture(frame, wanted.tier)
         data = wanted.data if wanted.data is not None else await self._s3.get(frame["keys"][wanted.tier])
         try:
-            return await self._contents.call(draw_boxes, data, wanted.boxes, wanted.size or _upright(frame))
+            return await self._contents.call(
+                draw_overlay, data, wanted.boxes, wanted.masks, wanted.size or _upright(frame)
+            )
         except (Refused, MemoryError) as exc:
             why = exc.detail if isinstance(exc, DatamanagerError) else "it is too large"
             raise TierImpossible(
@@ -131,16 +141,21 @@ class OverlayReader:
             ) from exc
 
 
-def _chosen(found: Sequence[Document], rules: Sequence[str | None]) -> list[Document]:
-    """The results to be drawn: of each rule that is named its own; of none that is, the newest."""
-    detected = [result for result in found if result["status"] == "ok" and result.get("detections")]
-    chosen: dict[str, Document] = {}
-    for rule in rules:
-        of_rule = [result for result in detected if rule is None or result["enrichment"] == rule]
-        if of_rule:
-            newest = max(of_rule, key=lambda result: result["at_ns"])
-            chosen[newest["_id"]] = newest
-    return list(chosen.values())
+def _newest(found: Sequence[Document], part: Part, rule: str | None) -> Document | None:
+    """The result that was written last among those that have something to be drawn."""
+    shown = [
+        result
+        for result in found
+        if result["status"] == "ok" and (rule is None or result["enrichment"] == rule) and _has(result, part)
+    ]
+    return max(shown, key=lambda result: result["at_ns"], default=None)
+
+
+def _has(result: Document, part: Part) -> bool:
+    if part == "detections":
+        return bool(result.get("detections"))
+    extra = result.get("extra") or {}
+    return bool(extra.get("masks") or extra.get("map"))
 
 
 def _boxes(result: Document) -> list[OverlayBox]:
@@ -154,6 +169,28 @@ def _boxes(result: Document) -> list[OverlayBox]:
         )
         for box in result["detections"]
     ]
+
+
+def _masks(result: Document) -> list[OverlayMask]:
+    """A segmenter's masks, which come with boxes, or its map of class numbers (see `inference.tasks.masks`)."""
+    extra = result["extra"]
+    masks = []
+    for mask, box in zip(extra.get("masks") or (), result.get("detections") or (), strict=False):
+        runs = tuple((n % 2, int(length)) for n, length in enumerate(mask["runs"]))
+        masks.append(OverlayMask(_grid(mask), runs, (int(box.get("class_id") or 0),)))
+    if extra.get("map"):
+        pairs = [(int(number), int(length)) for number, length in extra["map"]["runs"]]
+        most = max(number for number, _ in pairs)
+        # Of two classes the first is all that the other is not.
+        shift = 0 if most <= 1 else 1
+        numbers = tuple(range(1 - shift, most + 1))
+        masks.append(OverlayMask(_grid(extra["map"]), tuple((n + shift, length) for n, length in pairs), numbers))
+    return masks
+
+
+def _grid(mask: Document) -> tuple[int, int]:
+    height, width = mask["size"]
+    return int(height), int(width)
 
 
 def _size(chosen: Sequence[Document]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Drawing boxes into a picture, with what they are of."""
+"""Drawing boxes and masks into a picture, with what they are of."""
 
 import io
 import math
@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from datamanager.errors import Refused
 
-__all__ = ["DRAWING", "OverlayBox", "draw_boxes"]
+__all__ = ["DRAWING", "OverlayBox", "OverlayMask", "draw_overlay"]
 
 DRAWING = 1
 """Grows when pictures are drawn otherwise: whoever has kept one asks anew."""
 
 _MOST_BOXES = 300
+_MOST_MASKS = 100
+_MOST_CELLS = 1 << 20  # of a mask
+_VEIL = 0.45  # how much of a mask's colour covers what is below it
 _LABELS_FROM = 160  # pixels of height; in less a label hides more than it says
 _MOST_NAME = 28
 _QUALITY = 90
@@ -56,22 +61,41 @@ class OverlayBox:
     @property
     def colour(self) -> str:
         """Of its class, in every picture the same."""
-        number = crc32(self.name.encode("utf-8", "replace")) if self.class_id is None else self.class_id
-        return _COLOURS[number % len(_COLOURS)]
+        return _colour(crc32(self.name.encode("utf-8", "replace")) if self.class_id is None else self.class_id)
 
 
-def draw_boxes(data: bytes, boxes: Sequence[OverlayBox], size: tuple[int, int] | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class OverlayMask:
+    """A part of the picture.
+
+    Attributes:
+        size: height and width of the grid of cells that covers the whole picture.
+        runs: pairs of (number, length): runs of cells, row by row; the cells of number 0 are left as they are.
+        numbers: which colour the cells of a number get.
+    """
+
+    size: tuple[int, int]
+    runs: tuple[tuple[int, int], ...]
+    numbers: tuple[int, ...]
+
+
+def draw_overlay(
+    data: bytes, boxes: Sequence[OverlayBox], masks: Sequence[OverlayMask], size: tuple[int, int] | None
+) -> bytes:
     """The picture as JPEG with boxes in it, the best on top, and labels where there is room for them to be read.
 
     Args:
         data: the encoded picture, turned upright already or saying in its EXIF block how to.
         boxes: of these the 300 best.
+        masks: of these the first 100.
         size: width and height of the upright original that the boxes are measured in; None: of this picture.
 
     Raises:
         Refused: `bad_payload` when it cannot be decoded, or has no 8 bits a channel.
     """
     image = _opened(data)
+    for mask in masks[:_MOST_MASKS]:
+        image = _veiled(image, mask)
     width, height = size or image.size
     scale = image.width / width, image.height / height
     best = sorted(boxes, key=lambda box: -box.score)[:_MOST_BOXES]
@@ -100,6 +124,20 @@ def _opened(data: bytes) -> Image.Image:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "#727272"), over).convert("RGB")
     return image.convert("RGB")
+
+
+def _veiled(image: Image.Image, mask: OverlayMask) -> Image.Image:
+    """The picture with a mask over it; as it is where the runs do not make up the grid."""
+    height, width = mask.size
+    lengths = [length for _, length in mask.runs]
+    if not 0 < height * width <= _MOST_CELLS or min(lengths, default=-1) < 0 or sum(lengths) != height * width:
+        return image
+    cells: npt.NDArray[np.int64] = np.repeat([number for number, _ in mask.runs], lengths).reshape(height, width)
+    for number in np.unique(cells):
+        if number:
+            part = Image.fromarray(((cells == number) * round(255 * _VEIL)).astype(np.uint8))
+            image.paste(_colour(mask.numbers[number - 1]), mask=part.resize(image.size, Image.Resampling.BILINEAR))
+    return image
 
 
 def _scaled(box: Rect, scale: tuple[float, float], size: tuple[int, int]) -> Rect | None:
@@ -161,6 +199,10 @@ def _free_place(rect: Rect, extent: tuple[float, float], size: tuple[int, int], 
 
 def _overlap(one: Rect, other: Rect) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
 
 
 def _ink(colour: str) -> str:
