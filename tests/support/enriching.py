@@ -63,9 +63,20 @@ class Enriching:
             await asyncio.sleep(0.02)
 
     async def rule(self, name: str, model: str, **more: Any) -> None:
-        """Puts a rule in place; servers know of it a second later at the latest."""
+        """Puts a rule in place; when this returns a worker has its model and the server knows of it."""
         await self.rules.put(Enrichment(name=name, model=model, **more))
         await asyncio.sleep(1.2)
+        await self.ready(model)
+
+    async def ready(self, model: str, version: str | None = None, within_s: float = 30.0) -> None:
+        """Returns once a worker says that it has the model."""
+        until_s = time.monotonic() + within_s
+        while True:
+            for report in (await self.models.document(model)).get("loaded", []):
+                if report["state"] == "ready" and version in (None, report["version"]):
+                    return
+            assert time.monotonic() < until_s, f"no worker has {model}"
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

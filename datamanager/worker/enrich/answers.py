@@ -5,7 +5,7 @@ from dataclasses import replace
 from datamanager.inference.host import Box, FrameAnswer
 from datamanager.inference.manifest import Manifest
 from datamanager.storage.enrichments import Enrichment
-from datamanager.storage.inference_queue import InferenceJob
+from datamanager.storage.inference_job import InferenceJob
 from datamanager.storage.results import Result, ResultStatus
 
 __all__ = ["answered", "unanswered"]

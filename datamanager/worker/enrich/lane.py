@@ -19,7 +19,7 @@ from datamanager.inference.host import FrameAnswer, FramePicture, ModelFailed
 from datamanager.inference.shedding import ShedReason
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.enrichments import Enrichment
-from datamanager.storage.inference_queue import InferenceJob, TakenInference
+from datamanager.storage.inference_job import InferenceJob, TakenInference
 from datamanager.storage.results import Result, ResultStatus
 from datamanager.worker.enrich.answers import answered, unanswered
 from datamanager.worker.enrich.hosts import ModelHost
@@ -77,6 +77,11 @@ class Outlets(Protocol):
 class Lane:
     """The lane of one model on one device. Run `run` as a task.
 
+    Attributes:
+        host: the model.
+        breaker: leaves the model alone while it fails.
+        last_error: what went wrong last; empty: nothing did.
+
     Args:
         host: the model.
         outlets: where frames go from here.
@@ -105,6 +110,7 @@ class Lane:
         self._pass_on = pass_on
         self._planner = self._new_planner()
         self._waiting: deque[Waiting] = deque()
+        self.last_error = ""
         self._is_busy = False
         self._wake = asyncio.Event()
         self._next_host: ModelHost | None = None
@@ -264,6 +270,7 @@ class Lane:
 
     async def _failed(self, admission: Admission, frames: list[Waiting], failed: ModelFailed) -> None:
         self._sent.clear()  # its process may be a new one
+        self.last_error = f"{failed.trouble}: {failed.detail}"[:500]
         is_smaller = failed.trouble == "memory" and self._planner.shrink(len(frames))
         state = self.breaker.failed(admission, failed.trouble, excused=is_smaller)
         _log.warning(
@@ -282,7 +289,7 @@ class Lane:
                 frame.alone = True
             self._waiting.extendleft(reversed(frames))
         else:
-            await self._failed_alone(frames[0], f"{failed.trouble}: {failed.detail}")
+            await self._failed_alone(frames[0], self.last_error)
 
     async def _failed_alone(self, frame: Waiting, reason: str) -> None:
         if self._try_others(frame):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datamanager.clock import Clock
@@ -13,7 +13,9 @@ from datamanager.inference.manifest import read_manifest
 from datamanager.inference.shedding import ShedReason, choose_shed
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.enrichments import Enrichment, Enrichments
-from datamanager.storage.inference_queue import InferenceQueue, TakenInference
+from datamanager.storage.inference_job import TakenInference
+from datamanager.storage.inference_queue import InferenceQueue
+from datamanager.storage.model_reports import ModelReport
 from datamanager.storage.models import Models, StoredModel
 from datamanager.storage.results import Result, ResultStore
 from datamanager.storage.s3 import S3
@@ -31,7 +33,18 @@ _FETCHES = 16
 _MOST_PASSED = 3
 _WAIT_FOR_MODEL_S = 0.25
 _FINISH_S = 20.0
+_TELL_S = 1.0
+_LOAD_AGAIN_S = 60.0
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A version that cannot be loaded; it is tried again, for it may have been for want of memory."""
+
+    version: str
+    why: str
+    until_s: float
 
 
 class EnrichService:
@@ -46,6 +59,7 @@ class EnrichService:
         clock: tells how long a frame waited.
         config: device, targets and limits.
         folder: where models are kept on this machine.
+        name: of this worker, as `/models` tells it.
         job_timeout_s: jobs that nobody renewed for this long are taken over by another worker.
     """
 
@@ -60,6 +74,7 @@ class EnrichService:
         config: InferenceConfig,
         folder: Path,
         *,
+        name: str,
         job_timeout_s: float,
     ) -> None:
         self._queue = queue
@@ -70,6 +85,7 @@ class EnrichService:
         self._clock = clock
         self._config = config
         self._folder = folder
+        self._name = name
         self._job_timeout_s = job_timeout_s
         self._rules: dict[str, Enrichment] | None = None
         self._revision: int | None = None
@@ -79,7 +95,7 @@ class EnrichService:
         self._spares: dict[str, Lane] = {}  # on the CPU, for models that are on a GPU
         self._running: dict[Lane, asyncio.Task[None]] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._refused: dict[str, str] = {}  # versions that cannot be loaded, by model
+        self._refused: dict[str, _Refusal] = {}  # by model
         self._group: asyncio.TaskGroup
         self._held: dict[bytes, Waiting] = {}
         self._fetching = asyncio.Semaphore(_FETCHES)
@@ -91,7 +107,7 @@ class EnrichService:
             self._group = group
             beside = [
                 group.create_task(work)
-                for work in (self._queue.listen(), self._keep_current(), self._renew(), self._promote())
+                for work in (self._queue.listen(), self._keep_current(), self._renew(), self._tell())
             ]
             try:
                 await self._pull(stop)
@@ -126,8 +142,9 @@ class EnrichService:
         if rule is None or not rule.enabled:  # it was removed meanwhile: nobody waits for this any more
             await self._store.no_longer_due([(job.frame_id, job.enrichment)] if job.must else [])
             await self._queue.done([taken])
-        elif lane is None and (job.model not in self._known or self._refused.get(job.model)):
-            why = self._refused.get(job.model) or f"there is no model {job.model!r}"
+        elif lane is None and (job.model not in self._known or job.model in self._refused):
+            refusal = self._refused.get(job.model)
+            why = f"there is no model {job.model!r}" if refusal is None else refusal.why
             result = unanswered(job, rule, None, "failed", why, now_ns=self._clock.now_ns())
             await self._store.write([result])
             await self._store.no_longer_due([(job.frame_id, job.enrichment)] if job.must else [])
@@ -157,15 +174,6 @@ class EnrichService:
         while self._held and self._clock.monotonic_s() < until_s:
             await self._clock.sleep(0.02)
 
-    async def _promote(self) -> None:
-        """Brings back what was put off, once it is due."""
-        while True:
-            await self._clock.sleep(_WAIT_FOR_MODEL_S / 2)
-            try:
-                await self._queue.promote()
-            except RedisUnavailable as error:
-                _log.debug("what was put off waits for Redis", error=error.detail[:200])
-
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(self._job_timeout_s / 3)
@@ -173,8 +181,41 @@ class EnrichService:
                 await self._queue.renew([frame.taken for frame in self._held.values()])
             except RedisUnavailable as error:
                 _log.info("frames not renewed; they may be looked at twice", error=error.detail[:200])
-            for lane in self._lanes.values():
-                METRICS.breaker.labels(lane.name, self._config.device).set(_STATES[lane.breaker.state])
+
+    async def _tell(self) -> None:
+        """Says how models stand here, for metrics and for whoever asks for them."""
+        while True:
+            for lanes, device in ((self._lanes, self._config.device), (self._spares, "cpu")):
+                for lane in lanes.values():
+                    METRICS.breaker.labels(lane.name, device).set(_STATES[lane.breaker.state])
+            try:
+                await self._models.report(self._name, self._reports())
+            except Unavailable as error:
+                _log.debug("how models stand here is not told", error=error.detail[:200])
+            await self._clock.sleep(_TELL_S)
+
+    def _reports(self) -> list[ModelReport]:
+        reports = [
+            ModelReport(
+                name=lane.name,
+                version=lane.host.file.manifest.version,
+                state="ready" if lane.host.loaded is not None else "loading",
+                providers=lane.host.loaded.providers if lane.host.loaded is not None else (),
+                breaker=lane.breaker.state,
+                error=lane.last_error,
+            )
+            for lane in self._lanes.values()
+        ]
+        told = {report.name for report in reports}
+        for name in (self._loading.keys() | self._refused.keys()) - told:
+            refusal = self._refused.get(name)
+            known = self._known.get(name)
+            if known is not None:
+                state = "loading" if refusal is None else "failed"
+                reports.append(
+                    ModelReport(name=name, version=known.version, state=state, error=refusal.why if refusal else "")
+                )
+        return reports
 
     # What lanes ask for.
 
@@ -276,12 +317,16 @@ class EnrichService:
         for name in wanted:
             lane, stored = self._lanes.get(name), self._known[name]
             is_there = lane is not None and lane.host.file.manifest.version == stored.version
-            if not is_there and name not in self._loading and not self._refused.get(f"{name}/{stored.version}"):
+            if not is_there and name not in self._loading and self._may_load(stored):
                 task = self._loading[name] = self._group.create_task(self._load(stored))
                 task.add_done_callback(lambda _, n=name: self._loading.pop(n, None))  # type: ignore[misc]  # n is bound now
         for name in self._lanes.keys() - wanted:
             if self._lanes[name].is_idle:
                 await self._close(name)
+
+    def _may_load(self, stored: StoredModel) -> bool:
+        refusal = self._refused.get(stored.name)
+        return refusal is None or refusal.version != stored.version or self._clock.monotonic_s() > refusal.until_s
 
     async def _load(self, stored: StoredModel) -> None:
         """Loads a version beside the one that is there, and puts it in its place."""
@@ -301,9 +346,8 @@ class EnrichService:
             return
         except (ModelFailed, DatamanagerError) as error:
             _log.error("a model cannot be loaded", model=name, version=stored.version, error=error.detail[:500])
-            self._refused[f"{name}/{stored.version}"] = error.detail[:500]
-            if name not in self._lanes:
-                self._refused[name] = f"model {name!r} cannot be loaded: {error.detail}"[:500]
+            why = f"model {name!r} cannot be loaded: {error.detail}"[:500]
+            self._refused[name] = _Refusal(stored.version, why, self._clock.monotonic_s() + _LOAD_AGAIN_S)
             return
         self._refused.pop(name, None)
         await self._install(name, host, is_on_gpu=not loaded.providers[0].startswith("CPU"))
