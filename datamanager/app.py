@@ -19,6 +19,7 @@ from datamanager import __version__
 from datamanager.clock import SystemClock
 from datamanager.config import Config, load_config
 from datamanager.errors import Unavailable
+from datamanager.ingest.alerts import AlertWatch
 from datamanager.ingest.analyse import AnalysePolicy
 from datamanager.ingest.commit import Stores
 from datamanager.ingest.enrich import EnrichPolicy
@@ -43,6 +44,7 @@ from datamanager.playback.parts import playback_parts
 from datamanager.playback.ranges import RangeReader
 from datamanager.playback.routes import RequestTiming, playback_routers, problem_handlers
 from datamanager.playback.samples import Samples
+from datamanager.storage.alert_rules import AlertRules
 from datamanager.storage.analytics import Analyses
 from datamanager.storage.dead_letters import DeadLetters
 from datamanager.storage.enrichments import Enrichments
@@ -161,6 +163,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
     await _patiently(enrich.load)
     analyse = AnalysePolicy(Enrichments(mongo, redis), Analyses(mongo, clock), clock)
     await _patiently(analyse.load)
+    feed = await stack.enter_async_context(open_job_feed(jobs))
     watchers = LiveWatchers(
         redis,
         jobs,
@@ -170,8 +173,8 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         Newest(LatestSamples(redis), clock),
         enrich,
         analyse,
+        AlertWatch(AlertRules(mongo, clock), feed, clock),
     )
-    feed = await stack.enter_async_context(open_job_feed(jobs))
     examiner = await stack.enter_async_context(open_examiner(config))
     floors = FloorKeeper(Floors(mongo), feed, clock)
     ingest = Ingest(config.ingest, stores, streams, letters, s3, watchers, examiner, floors, clock)

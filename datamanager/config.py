@@ -258,6 +258,17 @@ class EventsConfig:
     """What is told to whoever listens, and alerts."""
 
     kept: int = _setting(10_000, "EVENTS_KEPT", "events that each of the four event streams in Redis keeps", least=100)
+    webhook_private: str = _setting(
+        "deny",
+        "WEBHOOK_PRIVATE",
+        "allow: webhooks of alert rules may call private and loopback addresses; deny: public ones alone",
+    )
+    webhook_timeout_s: float = _setting(
+        10.0, "WEBHOOK_TIMEOUT_S", "how long one call of a webhook may take", least=0.1, most=300
+    )
+    webhook_tries: int = _setting(
+        10, "WEBHOOK_TRIES", "tries of a call, 1, 2, 4, ... 60 seconds apart, before it is given up", least=1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

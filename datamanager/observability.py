@@ -113,5 +113,10 @@ class _Metrics:
             "datamanager_analysed_windows_total", "Windows of telemetry looked at, by rule", ["rule"]
         )
 
+        self.alerts = Counter(
+            "datamanager_alerts_total", "Alerts told of, by what they did: fired or cleared", ["said"]
+        )
+        self.webhooks = Counter("datamanager_webhooks_total", "Calls of webhooks, by outcome", ["outcome"])
+
 
 METRICS = _Metrics()

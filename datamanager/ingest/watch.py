@@ -8,6 +8,7 @@ import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
+from datamanager.ingest.alerts import AlertWatch
 from datamanager.ingest.analyse import AnalysePolicy
 from datamanager.ingest.enrich import EnrichPolicy
 from datamanager.ingest.newest import Newest
@@ -52,6 +53,7 @@ class LiveWatchers:
         newest: Newest,
         enrich: EnrichPolicy,
         analyse: AnalysePolicy,
+        alerts: AlertWatch,
     ) -> None:
         self._redis = redis
         self._jobs = jobs
@@ -61,6 +63,7 @@ class LiveWatchers:
         self._newest = newest
         self._enrich = enrich
         self._analyse = analyse
+        self._alerts = alerts
         self._watched: set[str] = set()
         self._everything = False
         self._live: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_QUEUE)
@@ -76,6 +79,7 @@ class LiveWatchers:
             group.create_task(self._newest.run())
             group.create_task(self._enrich.run())
             group.create_task(self._analyse.run())
+            group.create_task(self._alerts.run())
 
     async def _forever(self, work: Any) -> None:
         while True:
@@ -132,6 +136,7 @@ class LiveWatchers:
     def stored(self, document: dict[str, Any]) -> None:
         """A record became durable: what is derived from it is asked for, when it gets that; large ones are published, by address."""
         self._enrich.stored(document)
+        self._alerts.stored(document)
         derived = document.get("derived", {})
         if derived.get("state") == "pending":
             if document["kind"] == "images":
@@ -162,6 +167,7 @@ class LiveWatchers:
         """A block of samples became durable."""
         self._newest.stored(block)
         self._analyse.stored(block, self._ask)
+        self._alerts.block_stored(block)
 
     def _ask(self, job: Job) -> None:
         _offer(self._wanted, job)

@@ -88,12 +88,11 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def matches(self, robot_id: str, session_id: str, stream: str) -> bool:
         """Whether it holds for this stream."""
-        return (
-            self.enabled
-            and fnmatchcase(robot_id, self.robot_id)
-            and fnmatchcase(session_id, self.session_id)
-            and fnmatchcase(stream, self.stream)
-        )
+        return self.matches_session(robot_id, session_id) and fnmatchcase(stream, self.stream)
+
+    def matches_session(self, robot_id: str, session_id: str) -> bool:
+        """Whether it holds for any stream of this session."""
+        return self.enabled and fnmatchcase(robot_id, self.robot_id) and fnmatchcase(session_id, self.session_id)
 
     def shown(self) -> "AlertRule":
         """The rule without what is secret in it."""

@@ -4,7 +4,7 @@ A state holds, in one document, how far the stream was judged, how the rule stan
 that are not told yet: what is told and what is judged can't part, whatever dies in between.
 
     alert_states: _id `rule/robot/session/stream`, rule, robot_id, session_id, stream, stamp (+1 with each change),
-                  condition (of the rule that judged), position (of the stream), phase, since_ns, last_ns, alert_id (while
+                  condition and put_ns (of the rule that judges), position (of the stream), phase, since_ns, last_ns, alert_id (while
                   firing), heard_ns (when values came last, by the server's clock), owed (turns to be told), owed_ns
 """
 
@@ -35,6 +35,7 @@ class AlertState:
     rule: str
     place: Place
     condition: str
+    put_ns: int
     stamp: int = 0
     position: Any = None
     phase: Phase = "ok"
@@ -114,6 +115,7 @@ def _document(state: AlertState, now_ns: int) -> Document:
         "session_id": session_id,
         "stream": stream,
         "condition": state.condition,
+        "put_ns": state.put_ns,
         "stamp": state.stamp,
         "position": state.position,
         "phase": state.phase,
@@ -131,6 +133,7 @@ def _state(document: Document) -> AlertState:
         rule=document["rule"],
         place=_place(document),
         condition=document["condition"],
+        put_ns=int(document["put_ns"]),
         stamp=int(document["stamp"]),
         position=document["position"],
         phase=document["phase"],

@@ -15,13 +15,14 @@ from datamanager.storage.alert_states import Place
 from datamanager.storage.events import Event
 from datamanager.storage.mongo import Document, DuplicateKey, Mongo, translated
 
-__all__ = ["Alerts", "Said", "alert_event", "alert_id_of", "turn_of"]
+__all__ = ["Alerts", "Said", "alert_event", "alert_id_of", "ending_of", "told_turn", "turn_of"]
 
 Said = Literal["fired", "cleared"]
 _ID_BYTES = 12
 _NEWEST_FIRST = -1
 _QUERY_MS = 20_000
 _WAITING: Document = {"state": "waiting", "tries": 0}
+_KEPT = "rule robot_id session_id stream channel condition severity since_ns webhook".split()
 _LEFT_OUT = {"webhook.headers": 0, "outbox_due_ns": 0}
 
 
@@ -41,7 +42,6 @@ def turn_of(
     since_ns: int,
     value: float | None,
     at_ns: int,
-    reason: str = "",
 ) -> Document:
     """A turn as a state owes it: all that is needed to tell it, whatever becomes of the rule.
 
@@ -54,7 +54,6 @@ def turn_of(
         since_ns: when the limit was broken first.
         value: that made it so; None where there was none.
         at_ns: now, by the server's clock.
-        reason: why it cleared, where that was not a value.
     """
     robot_id, session_id, stream = place
     limits = {"op": rule.op, "threshold": rule.threshold, "low": rule.low, "high": rule.high, "for_s": rule.for_s}
@@ -73,9 +72,31 @@ def turn_of(
         "since_ns": since_ns,
         "value": value,
         "at_ns": at_ns,
-        "reason": reason,
+        "reason": "",
         "webhook": None if hook is None else {"url": hook.url, "headers": dict(hook.headers)},
     }
+
+
+def ending_of(alert: Mapping[str, Any], *, t_ns: int, at_ns: int, reason: str) -> Document:
+    """The turn by which an alert clears for another reason than a value: `rule_changed`, `rule_gone`, `session_ended`.
+
+    Args:
+        alert: its document.
+        t_ns: the time of the last value.
+        at_ns: now, by the server's clock.
+        reason: why.
+    """
+    kept = {name: alert[name] for name in _KEPT}
+    said = {"said": "cleared", "alert_id": alert["_id"], "t_ns": t_ns, "at_ns": at_ns, "value": None, "reason": reason}
+    return kept | said
+
+
+def told_turn(alert: Mapping[str, Any], said: Said) -> Document:
+    """The turn that an alert's document tells of, as it was recorded."""
+    kept: Document = {name: alert[name] for name in _KEPT} | {"said": said, "alert_id": alert["_id"]}
+    if said == "fired":
+        return kept | {"t_ns": alert["fired_ns"], "value": alert["value"], "reason": ""}
+    return kept | {"t_ns": alert["cleared_ns"], "value": alert["cleared_value"], "reason": alert["reason"]}
 
 
 def alert_event(turn: Mapping[str, Any]) -> Event:
@@ -134,6 +155,11 @@ class Alerts:
         await self._alerts.update_one(query | {"webhook": None}, [{"$set": literal}])
         await self._alerts.update_one(query | {"webhook": {"$ne": None}}, [{"$set": literal | hooked}])
 
+    async def get(self, alert_id: str) -> Document | None:
+        """One alert; None when there is none."""
+        with translated():
+            return await self._alerts.find_one({"_id": alert_id})
+
     async def page(self, wanted: Mapping[str, str], limit: int, after: tuple[int, str] | None) -> list[Document]:
         """Up to `limit` alerts, the youngest first, without what is secret in them.
 
@@ -181,8 +207,7 @@ class Alerts:
 
 
 def _fired(turn: Mapping[str, Any]) -> Document:
-    names = "rule robot_id session_id stream channel condition severity since_ns value at_ns webhook".split()
-    document: Document = {name: turn[name] for name in names}
+    document: Document = {name: turn[name] for name in (*_KEPT, "value", "at_ns")}
     document |= {"state": "firing", "fired_ns": turn["t_ns"]}
     if turn["webhook"] is not None:
         document |= {"outbox": {"fired": _WAITING}, "outbox_due_ns": turn["at_ns"]}

@@ -35,6 +35,7 @@ from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tiers import TIERS_JOB, FrameTiers
 from datamanager.storage.unenriched import Unenriched
 from datamanager.storage.url_secret import load_url_secret
+from datamanager.worker.alerts.parts import open_alert_parts
 from datamanager.worker.analytics.parts import analytics_parts
 from datamanager.worker.enrich.service import EnrichService
 from datamanager.worker.enrich.sweep import EnrichSweep
@@ -100,8 +101,9 @@ async def work(config: Config, stop: asyncio.Event) -> None:
         queue = JobQueue(redis, clock, consumer=_consumer(), max_tries=config.worker.job_retries)
         interval_s = config.worker.sweep_interval_s
         analytics = analytics_parts(mongo, redis, s3, clock, queue, secret, sweep_interval_s=interval_s)
+        alerts = await stack.enter_async_context(open_alert_parts(config, mongo, redis, clock, queue))
         runner, sweep = await stack.enter_async_context(
-            _put_together(config, clock, mongo, s3, queue, analytics.handlers)
+            _put_together(config, clock, mongo, s3, queue, {**analytics.handlers, **alerts.handlers})
         )
         sheds = ShedCounts(mongo, clock)
         enrich, enrich_sweep = _enrichment(config, clock, mongo, redis, s3, sheds)
@@ -109,7 +111,8 @@ async def work(config: Config, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             counting = tasks.create_task(sheds.run())
             async with asyncio.TaskGroup() as works:
-                for work in (runner, sweep, enrich, enrich_sweep, analytics.sweep):
+                sweeps = (sweep, enrich_sweep, analytics.sweep, alerts.sweep)
+                for work in (runner, enrich, alerts.deliveries, *sweeps):
                     works.create_task(work.run(stop))
             counting.cancel()
     _log.info("worker has left")

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from datamanager.kinds.names import MAX_T_NS
 from datamanager.storage.alert_rules import AlertRule
+from datamanager.storage.alert_states import Phase
 
-__all__ = ["Phase", "Turn", "Watch", "evaluate"]
+__all__ = ["Turn", "Watch", "evaluate"]
 
-Phase = Literal["ok", "pending", "firing"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -47,14 +47,12 @@ class Turn:
         t_ns: time of the value that made it so.
         value: that value; None where there was none.
         since_ns: when the limit was broken first.
-        reason: of a clearing, where it was not a value: `rule_changed`, `rule_gone`, `session_ended`.
     """
 
     state: Literal["fired", "cleared"]
     t_ns: int
     value: float | None
     since_ns: int
-    reason: str = ""
 
 
 def evaluate(rule: AlertRule, watch: Watch, t_ns: Ints, values: Floats, most: int) -> tuple[Watch, list[Turn]]:
