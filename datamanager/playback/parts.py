@@ -7,6 +7,7 @@ from datamanager.config import Config
 from datamanager.inference.zoo import ZOO
 from datamanager.kinds.examiner import Examiner
 from datamanager.playback.aggregates import AggregateReader
+from datamanager.playback.alerts import AlertPages, AlertRuleDesk
 from datamanager.playback.browse import Browser
 from datamanager.playback.contents import Contents
 from datamanager.playback.dead_letter_pages import DeadLetterPages
@@ -33,6 +34,7 @@ from datamanager.playback.ranges import RangeReader
 from datamanager.playback.record_items import RecordItems
 from datamanager.playback.record_pages import RecordPages
 from datamanager.playback.result_pages import ResultPages
+from datamanager.playback.retrainings import Retrainings
 from datamanager.playback.row_pages import RowPages
 from datamanager.playback.samples_port import SampleReader
 from datamanager.playback.signing import UrlSigner
@@ -41,6 +43,9 @@ from datamanager.playback.sounds import SoundReader
 from datamanager.playback.tensors import TensorReader
 from datamanager.playback.timeline import TimelineReader
 from datamanager.playback.video_thumbnails import VideoThumbnailReader
+from datamanager.storage.alert_rules import AlertRules
+from datamanager.storage.alerts import Alerts
+from datamanager.storage.analytics import Analyses
 from datamanager.storage.dead_letter_queries import DeadLetterQueries
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.derive_requests import DeriveRequests
@@ -58,6 +63,7 @@ from datamanager.storage.result_queries import ResultQueries
 from datamanager.storage.s3 import S3
 from datamanager.storage.session_queries import SessionQueries
 from datamanager.storage.session_totals import SessionTotals
+from datamanager.storage.sessions import Streams
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.storage.tier_requests import TierRequests
 from datamanager.storage.video_queries import VideoQueries
@@ -105,8 +111,11 @@ class PlaybackParts:
     model_registry: ModelRegistry
     model_keeper: ModelKeeper
     enrichment_rules: EnrichmentRules
+    retrainings: Retrainings
     event_pages: EventPages
     event_hub: EventHub
+    alert_pages: AlertPages
+    alert_rules: AlertRuleDesk
 
 
 def playback_parts(
@@ -201,6 +210,11 @@ def playback_parts(
         model_registry=ModelRegistry(models, clock, url_ttl_s=url_ttl_s),
         model_keeper=ModelKeeper(models, ZOO, clock),
         enrichment_rules=EnrichmentRules(Enrichments(mongo, redis)),
+        retrainings=Retrainings(
+            Analyses(mongo, clock), Enrichments(mongo, redis), Streams(mongo), JobQueue(redis, clock)
+        ),
+        alert_pages=AlertPages(Alerts(mongo), page_limit=page_limit),
+        alert_rules=AlertRuleDesk(AlertRules(mongo, clock)),
         event_pages=EventPages(event_log, page_limit=page_limit),
         event_hub=EventHub(event_log, clock, viewer_queue=config.playback.viewer_queue),
     )

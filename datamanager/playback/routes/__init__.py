@@ -7,6 +7,7 @@ from litestar import Router
 from litestar.di import Provide
 
 from datamanager.playback.parts import PlaybackParts
+from datamanager.playback.routes.alerts import ALERT_HANDLERS
 from datamanager.playback.routes.documents import DOCUMENT_HANDLERS
 from datamanager.playback.routes.enrichments import ENRICHMENT_HANDLERS
 from datamanager.playback.routes.events import EVENT_HANDLERS
@@ -20,6 +21,7 @@ from datamanager.playback.routes.problems import problem_handlers
 from datamanager.playback.routes.ranges import RANGE_HANDLERS
 from datamanager.playback.routes.records import RECORD_HANDLERS
 from datamanager.playback.routes.results import RESULT_HANDLERS
+from datamanager.playback.routes.retrain import RETRAIN_HANDLERS
 from datamanager.playback.routes.sessions import SESSION_HANDLERS
 from datamanager.playback.routes.sounds import SOUND_HANDLERS
 from datamanager.playback.routes.stats import STATS_HANDLERS
@@ -50,11 +52,13 @@ def playback_routers(parts: PlaybackParts) -> list[Router]:
                 *DOCUMENT_HANDLERS,
                 *LIVE_HANDLERS,
                 *EVENT_HANDLERS,
+                *ALERT_HANDLERS,
                 *TEXT_HANDLERS,
                 *LOG_HANDLERS,
                 *PARAMETER_HANDLERS,
                 *MODEL_HANDLERS,
                 *ENRICHMENT_HANDLERS,
+                *RETRAIN_HANDLERS,
                 *RESULT_HANDLERS,
             ],
             dependencies=handed_in,
