@@ -1,0 +1,152 @@
+"""How many frames are looked at: evenly spread, fewer while behind, all of them again after."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag
+
+SECOND = 1_000_000_000
+BEHIND, FINE = Lag(10, 2.0), Lag(10, 0.1)
+
+
+@pytest.fixture
+def rate() -> AdaptiveRate:
+    return AdaptiveRate(target_s=1.0, max_waiting=100)
+
+
+@pytest.mark.parametrize(
+    ("lag", "is_behind"),
+    [
+        (Lag(5, 0.999), False),
+        (Lag(5, 1.0), False),
+        (Lag(5, 1.001), True),
+        (Lag(99, 0.0), False),
+        (Lag(100, 0.0), False),
+        (Lag(101, 0.0), True),
+        (Lag(0, 9.0), False),
+    ],
+)
+def test_a_queue_is_behind_from_its_bounds_on(rate: AdaptiveRate, lag: Lag, is_behind: bool) -> None:
+    rate.observe({"normal": lag})
+    assert (rate.fraction("normal") < 1) == is_behind
+
+
+def test_it_falls_by_a_factor_to_its_least_and_grows_by_steps_to_all(rate: AdaptiveRate) -> None:
+    seen = [rate.fraction("normal")]
+    for lag in [BEHIND] * 20 + [FINE] * 20:
+        rate.observe({"normal": lag})
+        seen.append(rate.fraction("normal"))
+    assert seen[1] / seen[0] == pytest.approx(seen[2] / seen[1]) == pytest.approx(0.7)
+    assert min(seen) == seen[20] == 0.02
+    assert seen[21] - seen[20] == pytest.approx(seen[22] - seen[21]) == pytest.approx(0.05)
+    assert seen[-1] == 1.0
+
+
+def test_the_least_important_is_cut_first_and_recovers_last(rate: AdaptiveRate) -> None:
+    order = []
+    urgencies = ("normal", "high", "emergency")
+    for _ in range(40):
+        before = [rate.fraction(u) for u in urgencies]
+        rate.observe(dict.fromkeys(urgencies, BEHIND))
+        order += [u for u, was in zip(urgencies, before, strict=True) if rate.fraction(u) < was]
+    assert [u for n, u in enumerate(order) if n == 0 or order[n - 1] != u] == list(urgencies)
+    for _ in range(20):
+        rate.observe({})
+    assert (rate.fraction("emergency"), rate.fraction("normal")) == (1.0, 0.02)
+    for _ in range(40):
+        rate.observe({})
+    assert [rate.fraction(u) for u in urgencies] == [1.0, 1.0, 1.0]
+
+
+def test_a_queue_that_is_behind_does_not_cut_what_matters_more(rate: AdaptiveRate) -> None:
+    for _ in range(50):
+        rate.observe({"normal": BEHIND, "high": FINE, "emergency": FINE})
+    assert [rate.fraction(u) for u in ("normal", "high", "emergency")] == [0.02, 1.0, 1.0]
+
+
+def test_what_nobody_asks_for_is_not_cut_in_another_ones_place(rate: AdaptiveRate) -> None:
+    rate.observe({"normal": Lag(0, 0), "high": BEHIND})
+    assert (rate.fraction("normal"), rate.fraction("high")) == (1.0, 0.7)
+
+
+@pytest.mark.parametrize("load", [1.5, 2.0, 5.0])
+def test_under_too_much_load_the_wait_stays_bounded_and_the_capacity_is_used(load: float) -> None:
+    """A queue that takes 100 frames a second is offered more, for a minute, in steps of a look each."""
+    rate, waiting, waits, done = AdaptiveRate(target_s=0.5, max_waiting=10_000), 0.0, [], 0.0
+    for _ in range(240):
+        waiting += 25 * load * rate.fraction("normal")
+        taken = min(waiting, 25)
+        waiting, done = waiting - taken, done + taken
+        waits.append(waiting / 100)
+        rate.observe({"normal": Lag(int(waiting), waiting / 100)})
+    assert max(waits[80:]) < 1.5
+    assert done > 0.85 * 240 * 25
+
+
+@pytest.mark.parametrize(("fps", "max_fps"), [(30, 30), (30, 10), (30, 7), (25, 24), (60, 1), (29.97, 30)])
+@pytest.mark.parametrize("jitter_ns", [0, 3_000_000])
+def test_as_many_a_second_as_are_wanted_though_times_jitter(fps: float, max_fps: float, jitter_ns: int) -> None:
+    picker = FramePicker(max_fps)
+    times = [round(n * SECOND / fps) + (jitter_ns if n % 3 else -jitter_ns) for n in range(1, int(fps * 20))]
+    kept = [t for t in times if picker.is_due(t)]
+    assert len(kept) == pytest.approx(min(fps, max_fps) * 20, rel=0.02, abs=2)
+
+
+def test_without_a_limit_every_frame_is_due() -> None:
+    picker = FramePicker(0)
+    assert all(picker.is_due(t) for t in (5, 5, 4, 0))
+
+
+def test_what_is_kept_is_spread_evenly() -> None:
+    picker = FramePicker(10)
+    kept = [n for n in range(300) if picker.is_due(round(n * SECOND / 30))]
+    assert {b - a for a, b in itertools.pairwise(kept)} == {3}
+
+
+def test_after_a_pause_there_is_no_burst() -> None:
+    picker = FramePicker(1)
+    assert picker.is_due(0)
+    hour = 3600 * SECOND
+    assert [picker.is_due(hour + n * SECOND // 100) for n in range(25)] == [True] + [False] * 24
+
+
+def test_a_frame_that_comes_late_counts_as_if_it_came_now() -> None:
+    picker = FramePicker(1)
+    assert picker.is_due(10 * SECOND)
+    assert not picker.is_due(2 * SECOND)
+    assert picker.is_due(11 * SECOND)
+    assert not picker.is_due(3 * SECOND)
+
+
+def test_a_clock_that_was_set_back_begins_anew() -> None:
+    picker = FramePicker(1)
+    assert picker.is_due(3600 * SECOND)
+    assert picker.is_due(0)
+    assert not picker.is_due(SECOND // 2)
+
+
+@given(st.lists(st.integers(0, 20 * SECOND), max_size=200), st.floats(0.1, 100))
+def test_never_more_than_the_limit_in_any_span(times: list[int], max_fps: float) -> None:
+    picker = FramePicker(max_fps)
+    kept = [t for t in sorted(times) if picker.is_due(t)]
+    for first in range(len(kept)):
+        for last in range(first, len(kept)):
+            span_s = (kept[last] - kept[first]) / SECOND
+            assert last - first + 1 <= max_fps * span_s + 2 + 1e-6
+
+
+@given(st.floats(0.02, 1.0), st.integers(1, 500))
+def test_the_fraction_is_kept_to_a_frame(fraction: float, count: int) -> None:
+    picker = FramePicker(0)
+    kept = [n for n in range(count) if picker.keeps(fraction)]
+    assert abs(len(kept) - fraction * count) <= 1
+    gaps = {b - a for a, b in itertools.pairwise(kept)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_all_are_kept_of_all() -> None:
+    picker = FramePicker(0)
+    assert all(picker.keeps(1.0) for _ in range(100))
