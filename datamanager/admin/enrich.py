@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="overrides the manifest: confidence=0.5, track=false",
     )
     parser.add_argument("--name", help="of the rule (default: made of the model and the patterns)")
-    parser.add_argument("--disabled", action="store_true", help="keeps the rule without its holding")
+    parser.add_argument("--disabled", action="store_true", help="keeps the rule, which does not hold")
     parser.add_argument("--json", action="store_true", help="with list: all that the server tells")
     parser.add_argument(
         "--server", default="http://127.0.0.1:8080", metavar="URL", help="(default: http://127.0.0.1:8080)"

@@ -13,12 +13,6 @@ from datamanager.errors import ConfigError
 __all__ = ["TASKS", "make_manifest", "version_of"]
 
 TASKS = ("detect", "classify", "embed", "segment", "raw")
-_INPUTS: dict[str, dict[str, Any]] = {  # as Ultralytics exports, unless it is said otherwise
-    "detect": {"width": 640, "height": 640, "fit": "letterbox"},
-    "segment": {"width": 640, "height": 640, "fit": "letterbox"},
-    "classify": {"width": 224, "height": 224, "fit": "crop"},
-    "embed": {"width": 224, "height": 224, "fit": "crop"},
-}
 _SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?\Z")
 _VERSION_DIGITS = 12
 
@@ -29,6 +23,7 @@ def make_manifest(
     file: Path | None = None,
     task: str | None = None,
     input_size: str | None = None,
+    fit: str | None = None,
     options: Mapping[str, Any] | None = None,
     detect: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -38,7 +33,8 @@ def make_manifest(
         name: of the model.
         file: a manifest that is gone out from.
         task: overrides the file's, as does all that follows.
-        input_size: `640`, or `640x480`: width and height in pixels.
+        input_size: `640`, or `640x480`: width and height in pixels; None: the model says it itself.
+        fit: how pictures come to that size.
         options: fields of the manifest; None: not said.
         detect: fields of its part `detect`; None: not said.
 
@@ -49,11 +45,13 @@ def make_manifest(
     manifest |= {"name": name} | _said({"task": task} | dict(options or {}))
     if "task" not in manifest:
         raise ConfigError(f"--task must say what the model does: {', '.join(TASKS)}")
-    if file is None and manifest["task"] in _INPUTS:
-        manifest["input"] = dict(_INPUTS[manifest["task"]])
     if input_size is not None:
         width, height = _size(input_size)
         manifest["input"] = {**(manifest.get("input") or {}), "width": width, "height": height}
+    if fit is not None:
+        if not manifest.get("input"):
+            raise ConfigError("--fit needs --input-size: the size that pictures come to")
+        manifest["input"] = {**manifest["input"], "fit": fit}
     if said := _said(detect or {}):
         manifest["detect"] = {**(manifest.get("detect") or {}), **said}
     return manifest

@@ -45,11 +45,7 @@ def _add_arguments(add: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--version", dest="model_version", metavar="V", help="(default: made of the file and its manifest)"
     )
-    add.add_argument(
-        "--input-size",
-        metavar="PX",
-        help="640, or 640x480 (default: 640 to detect and segment, 224 to classify and embed)",
-    )
+    add.add_argument("--input-size", metavar="PX", help="640, or 640x480 (default: what the model itself says)")
     add.add_argument("--fit", choices=("letterbox", "stretch", "crop"), help="how pictures come to that size")
     add.add_argument("--classes", metavar="A,B", help="names by class number (default: the model's own metadata)")
     add.add_argument("--confidence", type=float, help="least score of a box")
@@ -103,11 +99,12 @@ def _add(link: Link, args: argparse.Namespace) -> None:
 
 def _manifest(args: argparse.Namespace) -> dict[str, Any]:
     detect = {"confidence": args.confidence, "iou": args.iou, "track": False if args.no_track else None}
-    manifest = make_manifest(
+    return make_manifest(
         args.name,
         file=args.manifest,
         task=args.task,
         input_size=args.input_size,
+        fit=args.fit,
         options={
             "classes": None if args.classes is None else [name.strip() for name in args.classes.split(",")],
             "max_batch": args.max_batch,
@@ -117,9 +114,6 @@ def _manifest(args: argparse.Namespace) -> dict[str, Any]:
         },
         detect=detect,
     )
-    if args.fit is not None:
-        manifest["input"] = {**(manifest.get("input") or {}), "fit": args.fit}
-    return manifest
 
 
 def _look_at(file: Path) -> tuple[int, str]:

@@ -11,7 +11,6 @@ __all__ = ["check_manifest"]
 MAX_CLASSES = 10_000
 MAX_SIDE = 8192
 _CHECKSUM = re.compile(r"[0-9a-f]{64}\Z")
-_OF_PICTURES = frozenset({"detect", "classify", "embed", "segment", "quality"})
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -41,10 +40,6 @@ def check_manifest(manifest: Manifest) -> None:
         raise Refused("bad_payload", "manifest.classes must be of 1 to 128 characters each")
     if manifest.input is not None:
         _check_input(manifest.input)
-    elif manifest.task in _OF_PICTURES:
-        raise Refused(
-            "bad_payload", f"manifest.input must say how pictures are handed to a model of task {manifest.task}"
-        )
 
 
 def _check_input(frame: FrameInput) -> None:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from datamanager.errors import Refused
+from datamanager.inference.online.spec import read_spec
 from datamanager.playback.pages import Page
 from datamanager.storage.enrichments import Enrichment, Enrichments
 
@@ -27,7 +28,7 @@ class EnrichmentRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_fps: most frames a second and stream; 0: all of them.
         output: last part of the result stream's name; empty: as the model's manifest says.
         enabled: whether it holds.
-        options: what overrides the manifest (of a detector `confidence`, `iou`, `max_boxes`, `track`) or, for telemetry,
+        options: what overrides the manifest (of a detector `confidence`, `iou`, `max_boxes`, `classes`, `track`) or, for telemetry,
             says what is computed.
         name: may be given, and is the one in the address then.
     """
@@ -75,6 +76,8 @@ class EnrichmentRules:
         if asked.name not in (None, name):
             raise Refused("bad_payload", f"name {asked.name[:80]!r} is not the one in the address, {name[:80]!r}")
         rule = Enrichment(**(msgspec.structs.asdict(asked) | {"name": name}))
+        if rule.kind == "time_series":
+            read_spec(rule.options)
         await self._enrichments.put(rule)
         return rule
 

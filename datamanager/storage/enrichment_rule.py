@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -21,7 +21,6 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _PATTERN = re.compile(r"[A-Za-z0-9._*?\[\]!/-]{1,256}\Z")
 _WILD = re.compile(r"[*?\[]")
 _TELEMETRY_TASKS = frozenset({"anomaly", "raw"})
-_DETECT_OPTIONS = frozenset({"confidence", "iou", "max_boxes", "track"})
 
 
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,30 +164,33 @@ def _check_model(rule: Enrichment, model: ModelFacts | None) -> None:
         raise Refused(
             "bad_payload", f"model {model.name!r} is of task anomaly, which looks at samples: kind time_series"
         )
-    if model.task == "detect":
-        _check_detect(rule.options)
+    if model.task in ("detect", "segment"):
+        _check_boxes(rule.options)
 
 
-def _check_detect(options: dict[str, Any]) -> None:
+def _check_boxes(options: dict[str, Any]) -> None:
     for name, value in options.items():
-        if name not in _DETECT_OPTIONS:
-            known = ", ".join(sorted(_DETECT_OPTIONS))
-            raise Refused("bad_payload", f"options.{name[:64]} is none of a detector's: {known}")
-        if name == "track":
-            fits = isinstance(value, bool)
-        elif name == "max_boxes":
-            fits = type(value) is int and 1 <= value <= 10_000
-        else:
-            fits = type(value) in (int, float) and 0 <= value <= 1
-        if not fits:
-            raise Refused("bad_payload", f"options.{name} {value!r} must be {_WANTED[name]}")
+        if name not in _BOX_OPTIONS:
+            raise Refused("bad_payload", f"options.{name[:64]} is none of a detector's: {', '.join(_BOX_OPTIONS)}")
+        fits, wanted = _BOX_OPTIONS[name]
+        if not fits(value):
+            raise Refused("bad_payload", f"options.{name} {str(value)[:64]!r} must be {wanted}")
 
 
-_WANTED = {
-    "confidence": "a number from 0 to 1",
-    "iou": "a number from 0 to 1",
-    "max_boxes": "an integer from 1 to 10000",
-    "track": "true or false",
+def _is_fraction(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+def _are_classes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) in (int, str) for each in value)
+
+
+_BOX_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "classes": (_are_classes, "a list of class names or numbers"),
+    "confidence": (_is_fraction, "a number from 0 to 1"),
+    "iou": (_is_fraction, "a number from 0 to 1"),
+    "max_boxes": (lambda value: type(value) is int and 1 <= value <= 10_000, "an integer from 1 to 10000"),
+    "track": (lambda value: isinstance(value, bool), "true or false"),
 }
 
 
