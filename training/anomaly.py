@@ -8,53 +8,40 @@ channel, and no robot in particular. Input `windows`, (batch, 64), float32: stan
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from datamanager.inference.manifest import Manifest
-from datamanager.simulator.recordings import find_recordings, read_recordings
+from datamanager.simulator.recordings import find_recordings
+from training.anomaly_cases import (
+    EVAL_SEED,
+    FALSE_ALARMS,
+    SCORED,
+    Cases,
+    baseline_scores,
+    endless_rows,
+    made_cases,
+    rates,
+    recorded_cases,
+    run,
+    threshold_of,
+)
 from training.graph import FLOAT, Graph
 from training.ship import Made, ship
-from training.telemetry import FAULTS, HISTORY, WINDOW, faulty, made_channel, standardised
+from training.telemetry import HISTORY, WINDOW
 
-__all__ = ["Cases", "made_cases", "measured", "rates", "recorded_cases", "scores_of", "threshold_of"]
+__all__ = ["exported", "measured", "trained"]
 
 SEED = 30
-SCORED = (40, 56)
-_EVAL_SEED = 9100
 _CHANNELS, _INPUTS, _DILATIONS = 32, 6, (1, 2, 4, 8)
 _BATCH = 128
-_SERIES = HISTORY + 512
-_WINDOWS_OF_ONE = 16
-_FALSE_ALARMS = 0.005
-Floats = npt.NDArray[np.float32]
-
-
-class Cases:
-    """Windows, and what is wrong with each: the fault's name, or nothing.
-
-    Attributes:
-        windows: float32, shape (n, 64).
-        wrong: per sample, shape (n, 64).
-        faults: per window; empty where it is healthy.
-    """
-
-    def __init__(self, rows: Iterator[tuple[Floats, npt.NDArray[np.bool_], str]]) -> None:
-        windows, wrong, self.faults = zip(*rows, strict=True)
-        self.windows = np.stack(windows).astype(np.float32)
-        self.wrong = np.stack(wrong)
-
-    def __len__(self) -> int:
-        return len(self.faults)
 
 
 def main() -> None:
@@ -66,8 +53,8 @@ def main() -> None:
     net = trained(steps)
     model = exported(net)
     _hold_to(net, model)
-    cases = made_cases(_EVAL_SEED + 1, 400)
-    threshold = threshold_of(scores_of(model, cases.windows), cases)
+    cases = made_cases(EVAL_SEED + 1, 400)
+    threshold = threshold_of(run(model.SerializeToString(), cases.windows)[0], cases)
     manifest = Manifest(
         name="anomaly",
         version="1",
@@ -97,9 +84,9 @@ def trained(steps: int) -> Any:
     net = _net()
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps, pct_start=0.1)
-    rows = _rows(rng)
+    rows = endless_rows(rng)
     for step in range(steps):
-        cases = Cases(row for _, row in zip(range(_BATCH), rows, strict=False))
+        cases = Cases(islice(rows, _BATCH))
         wrong = torch.from_numpy(cases.wrong.astype(np.float32))
         loss = binary_cross_entropy_with_logits(_logits(net, torch.from_numpy(cases.windows)), wrong)
         optimizer.zero_grad()
@@ -109,26 +96,6 @@ def trained(steps: int) -> Any:
         if step % 250 == 0:
             print(f"{step:5} loss {loss.item():.4f}", flush=True)
     return net
-
-
-def _rows(rng: np.random.Generator) -> Iterator[tuple[Floats, npt.NDArray[np.bool_], str]]:
-    """Windows for ever, half of them with a fault."""
-    while True:
-        series = made_channel(rng, _SERIES)
-        for end in rng.integers(WINDOW * 2, _SERIES, _WINDOWS_OF_ONE):
-            yield _row(rng, series, int(end), None if rng.random() < 0.5 else str(rng.choice(list(FAULTS))))
-
-
-def _row(
-    rng: np.random.Generator, series: npt.NDArray[np.float64], end: int, fault: str | None
-) -> tuple[Floats, npt.NDArray[np.bool_], str]:
-    window = standardised(series, end)
-    past = series[max(0, end - HISTORY) : end]
-    if fault is not None and window.any():
-        broken = faulty(rng, fault, window, float(-past.mean() / past.std()))
-        if broken is not None:
-            return broken.values.astype(np.float32), broken.wrong, fault
-    return window.astype(np.float32), np.zeros(WINDOW, np.bool_), ""
 
 
 def _net() -> Any:
@@ -229,105 +196,24 @@ def _conv(graph: Graph, layer: Any, value: str, pad: int, dilation: int = 1) -> 
 
 def _hold_to(net: Any, model: onnx.ModelProto) -> None:
     """The file says what the network says."""
-    windows = made_cases(_EVAL_SEED + 2, 20).windows
+    windows = made_cases(EVAL_SEED + 2, 20).windows
     with torch.no_grad():
         wanted = _logits(net, torch.from_numpy(windows)).sigmoid().numpy()
-    np.testing.assert_allclose(_run(model, windows)[1], wanted, atol=1e-4)
-
-
-def _run(model: onnx.ModelProto, windows: Floats) -> list[Floats]:
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    outputs: list[Floats] = session.run(None, {"windows": windows})
-    return outputs
-
-
-def scores_of(model: onnx.ModelProto, windows: Floats) -> Floats:
-    """One a window."""
-    return _run(model, windows)[0]
-
-
-def baseline_scores(windows: Floats) -> Floats:
-    """What needs no model: the largest step among the scored samples, in typical steps of the window."""
-    steps = np.abs(np.diff(windows, axis=1))
-    start, end = SCORED
-    return np.asarray(steps[:, start - 1 : end - 1].max(axis=1) / (np.median(steps, axis=1) + 1e-3), np.float32)
-
-
-def made_cases(seed: int, channels: int) -> Cases:
-    """Of made channels: a healthy window, and one with each fault that it can have."""
-    rng = np.random.default_rng(seed)
-    return Cases(_of_each(rng, (made_channel(rng, _SERIES) for _ in range(channels)), 2))
-
-
-def recorded_cases(folder: Path, seed: int = _EVAL_SEED) -> Cases:
-    """Of every channel of the real recordings that has enough samples."""
-    rng = np.random.default_rng(seed)
-    found = read_recordings(folder)
-    series = [
-        np.asarray(values, np.float64)
-        for _, samples in sorted(found.samples.items())
-        for _, values in sorted(samples.channels.items())
-        if len(values) >= WINDOW * 4
-    ]
-    return Cases(_of_each(rng, iter(series), 24))
-
-
-def _of_each(
-    rng: np.random.Generator, channels: Iterator[npt.NDArray[np.float64]], windows: int
-) -> Iterator[tuple[Floats, npt.NDArray[np.bool_], str]]:
-    """Faults are kept only where a sample that is scored is wrong."""
-    start, end = SCORED
-    for series in channels:
-        for at in rng.integers(WINDOW * 2, len(series), windows):
-            healthy = _row(rng, series, int(at), None)
-            if not healthy[0].any():  # it does not move at all
-                continue
-            yield healthy
-            for fault in FAULTS:
-                row = _row(rng, series, int(at), fault)
-                if row[1][start:end].any():
-                    yield row
-
-
-def threshold_of(scores: Floats, cases: Cases, false_alarms: float = _FALSE_ALARMS) -> float:
-    """What so many of the healthy windows reach."""
-    healthy = scores[[not fault for fault in cases.faults]]
-    return round(float(np.quantile(healthy, 1 - false_alarms)), 4)
-
-
-def rates(scores: Floats, cases: Cases, threshold: float) -> dict[str, Any]:
-    """How many faults are found, and how many alarms are false.
-
-    Returns:
-        `windows`; `false_alarms`, the part of healthy windows; `recall`, by fault; `recall_mean`; `precision`, where one
-        window in ten has a fault, all faults being as frequent.
-    """
-    faults = np.array(cases.faults)
-    alarms = scores >= threshold
-    false = float(alarms[faults == ""].mean())
-    recall = {name: float(alarms[faults == name].mean()) for name in FAULTS if (faults == name).any()}
-    mean = float(np.mean(list(recall.values())))
-    return {
-        "windows": len(cases),
-        "false_alarms": round(false, 4),
-        "recall": {name: round(value, 3) for name, value in recall.items()},
-        "recall_mean": round(mean, 3),
-        "precision": round(mean / max(mean + 9 * false, 1e-9), 3),
-    }
+    np.testing.assert_allclose(run(model.SerializeToString(), windows)[1], wanted, atol=1e-4)
 
 
 def measured(model: onnx.ModelProto, threshold: float) -> Mapping[str, Any]:
     """On held-out made channels, and on the real recordings where they are; the baseline has a threshold fitted there."""
-    sets = {"made": made_cases(_EVAL_SEED, 300)}
+    sets = {"made": made_cases(EVAL_SEED, 300)}
     if folder := find_recordings(wanted=True):
         sets["recorded"] = recorded_cases(folder)
     found: dict[str, Any] = {}
     for name, cases in sets.items():
-        found[name] = rates(scores_of(model, cases.windows), cases, threshold)
+        found[name] = rates(run(model.SerializeToString(), cases.windows)[0], cases, threshold)
         plain = baseline_scores(cases.windows)
-        fitted = threshold_of(plain, cases, max(found[name]["false_alarms"], _FALSE_ALARMS))
-        found[f"{name}, largest step alone"] = rates(plain, cases, fitted)
-        print(name, found[name], found[f"{name}, largest step alone"], sep="\n  ")
+        fitted = threshold_of(plain, cases, max(found[name]["false_alarms"], FALSE_ALARMS))
+        found[f"{name}, deviations alone"] = rates(plain, cases, fitted)
+    print(*found.items(), sep="\n")
     return found
 
 

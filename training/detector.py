@@ -11,29 +11,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime as ort
 import torch
 from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from datamanager.inference.manifest import DetectOptions, FrameInput, Manifest
-from training.boxes import decoded, letterboxed, scored
+from training.detector_cases import CONFIDENCE, SIZE, measured
 from training.detector_net import CLASSES, MAX_LOG, STRIDES, Net, exported
 from training.scenes import Boxes, Pixels, Scene, made_scene, weather
 from training.ship import Made, ship
 
-__all__ = ["SIZE", "held_out", "measured"]
+__all__ = ["trained"]
 
 SEED = 20
-SIZE = 320
-CONFIDENCE = 0.35
 _TRAIN_SIZE = 256
 _SCENES, _BATCH = 3000, 16
 _LEVEL_SIDES = (40.0, 96.0)  # an object up to these is looked for at the first, the second stride; else at the last
 _LEAST_SEEN = 0.35
 _BOX_WEIGHT = 2.0
-_EVAL_SEED, _EVAL_SCENES = 9000, 400
 Floats = npt.NDArray[np.float32]
 
 
@@ -60,7 +55,7 @@ def main() -> None:
         detect=DetectOptions(layout="yolo", confidence=CONFIDENCE),
         about="Balls, pillars, boxes and cones of made scenes: shows the whole path of a YOLO export, and is no more than that",
     )
-    ship(Made(model, manifest, SEED, measured(model)), "training.detector", began_s)
+    ship(Made(model, manifest, SEED, measured(model.SerializeToString())), "training.detector", began_s)
 
 
 def trained(steps: int) -> Net:
@@ -193,35 +188,6 @@ def _overlap(a: Any, b: Any) -> tuple[Any, Any]:
     around = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
     iou = shared / either
     return iou, iou - (around - either) / around
-
-
-def held_out(count: int, seed: int = _EVAL_SEED) -> list[Scene]:
-    """Scenes that no training saw, weathered."""
-    rng = np.random.default_rng(seed)
-    scenes = [made_scene(rng) for _ in range(count)]
-    return [Scene(weather(rng, scene.pixels), scene.boxes) for scene in scenes]
-
-
-def measured(model: onnx.ModelProto, scenes: list[Scene] | None = None) -> dict[str, Any]:
-    """How good the exported file is on held-out scenes, by ONNX Runtime."""
-    scenes = held_out(_EVAL_SCENES) if scenes is None else scenes
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found, true = [], []
-    for scene in scenes:
-        square, _, x, y = letterboxed(scene.pixels, SIZE)
-        found.append(decoded(session.run(None, {"images": square[None]})[0][0], 0.01))
-        true.append(scene.boxes + np.array([0, x, y, x, y], np.float32))
-    scores = scored(found, true, CONFIDENCE)
-    return {
-        "scenes": len(scenes),
-        "objects": sum(map(len, true)),
-        "map50": round(scores.map50, 3),
-        "map50_95": round(scores.map50_95, 3),
-        "confidence": CONFIDENCE,
-        "precision": round(scores.precision, 3),
-        "recall": round(scores.recall, 3),
-        "map50_by_class": {CLASSES[c]: round(value, 3) for c, value in scores.by_class.items()},
-    }
 
 
 if __name__ == "__main__":

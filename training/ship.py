@@ -75,7 +75,7 @@ def origin(made: Made, script: str, checksum: str, took_s: float) -> dict[str, A
     python = ".".join(map(str, sys.version_info[:3]))
     versions = {"python": python, "onnx": onnx.__version__}
     if (torch := sys.modules.get("torch")) is not None:
-        versions["torch"] = torch.__version__
+        versions["torch"] = str(torch.__version__)
     return {
         "command": f"python -m {script}",
         "seed": made.seed,
