@@ -8,8 +8,9 @@ from datamanager.inference.online.windows import Window
 __all__ = ["FEATURES", "WINDOW_FEATURES", "channel_features", "window_features"]
 
 FEATURES = ("level", "activity", "noise", "jump", "still", "missing")
-"""Of each channel: its median; the logarithms of its deviation, of the median and of the largest step between neighbours
-(so that twice as much is the same everywhere); the share of steps that are none; the share of samples without a value."""
+"""Of each channel: its median; the logarithms (so that twice as much is the same everywhere) of its deviation, of the median
+bend (second difference: what a smooth move has little of), and of the largest bend against that; the share of steps between
+neighbours that are none; the share of samples without a value."""
 WINDOW_FEATURES = ("samples", "gap")
 """Logarithms of how many samples there are, and of the longest time without one, seconds."""
 
@@ -34,14 +35,18 @@ def channel_features(x: Floats) -> Floats:
 
 
 def _of_full(x: Floats) -> Floats:
-    steps = np.abs(np.diff(x, axis=0))
+    steps = np.diff(x, axis=0)
+    bends = np.abs(np.diff(steps, axis=0))
     level = np.median(x, axis=0)
     tiny = _TINY + _RELATIVE * np.abs(level)
+    noise = np.median(bends, axis=0) + tiny
+    deviation = np.std(x, axis=0) + tiny
     parts = [
         level,
-        np.log(np.std(x, axis=0) + tiny),
-        np.log(np.median(steps, axis=0) + tiny),
-        np.log(steps.max(axis=0) + tiny),
+        np.log(deviation),
+        np.log(noise),
+        # Against the noise, but not against less than a hundredth of what moves: a channel at rest has bends without noise.
+        np.log((bends.max(axis=0) + tiny) / np.maximum(noise, 0.01 * deviation)),
         (steps == 0).mean(axis=0),
     ]
     features: Floats = np.stack(parts, axis=1)

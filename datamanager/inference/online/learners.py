@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from datamanager.inference.online.features import FEATURES, WINDOW_FEATURES
 from datamanager.inference.online.functions import Floats
 from datamanager.inference.online.library import river
 from datamanager.inference.online.sealed import dump_models, load_models
@@ -15,27 +16,31 @@ from datamanager.inference.online.spec import DriftSpec, LearnSpec
 __all__ = ["DriftWatch", "Learner", "TreeScore"]
 
 _SEED = 42
-_TREES, _HEIGHT, _TREE_WINDOW = 15, 6, 64
+_TREES, _HEIGHT, _TREE_WINDOW = 25, 6, 20
+_SQUEEZE = 8.0
 _FADE = 0.98  # the running error forgets: about the last fifty windows
 _MAX_CLASSES = 256
 
 
 class TreeScore:
-    """Half-space trees (Tan, Ting, Liu 2011) over distances from the medians, squeezed into 0 to 1."""
+    """Half-space trees (Tan, Ting, Liu 2011) over the largest distance of each feature from its median, squeezed into 0 to 1."""
 
     def __init__(self) -> None:
         self._trees = river("anomaly").HalfSpaceTrees(
             n_trees=_TREES, height=_HEIGHT, window_size=_TREE_WINDOW, seed=_SEED
         )
-        self._width = 0
 
     def look(self, distances: Floats, *, learn: bool) -> float:
-        """The score, 0 to 1; then learns."""
-        if len(distances) != self._width:  # its trees are made for the features that there are: it begins anew
-            self.__init__()  # type: ignore[misc]  # as it was made
-            self._width = len(distances)
-        squeezed = 0.5 + 0.5 * np.tanh(np.nan_to_num(distances) / 8)
-        x = dict(enumerate(squeezed.tolist()))
+        """The score, 0 to 1; then learns.
+
+        Args:
+            distances: as of `score.Oddity`.
+            learn: whether the window counts as usual.
+        """
+        sizes = np.abs(np.nan_to_num(distances))
+        own, of_channels = sizes[: len(WINDOW_FEATURES)], sizes[len(WINDOW_FEATURES) :]
+        largest = np.concatenate([own, of_channels.reshape(-1, len(FEATURES)).max(axis=0, initial=0.0)])
+        x = dict(enumerate(np.tanh(largest / _SQUEEZE).tolist()))
         score = float(self._trees.score_one(x))
         if learn:
             self._trees.learn_one(x)
@@ -43,11 +48,11 @@ class TreeScore:
 
     def state(self) -> dict[str, Any]:
         """What it is made of."""
-        return {"trees": dump_models(self._trees), "width": self._width}
+        return {"trees": dump_models(self._trees)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Makes a state its own."""
-        self._trees, self._width = load_models(state["trees"]), state["width"]
+        self._trees = load_models(state["trees"])
 
 
 class Learner:

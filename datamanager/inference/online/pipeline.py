@@ -104,7 +104,7 @@ class Pipeline:
             said["distance_score"] = score
             score = self._trees.look(oddity.distances, learn=score < self.spec.anomaly.threshold)
         is_odd = score >= self.spec.anomaly.threshold
-        said |= {"score": score, "anomaly": int(is_odd), "channel": oddity.channel, "feature": oddity.feature}
+        said |= {"score": score, "flagged": int(is_odd), "channel": oddity.channel, "feature": oddity.feature}
         answer.parts["anomaly"] = said
         return is_odd
 
@@ -137,7 +137,7 @@ class Pipeline:
             return []
         drifted = self._drift.look(window.channels, self._mean(np.empty(len(window.t_ns)), window.values))
         if drifted:
-            answer.parts["drift"] = {"count": len(drifted), "channels": ",".join(drifted)[:1000]}
+            answer.parts["drift"] = {"flagged": 1, "count": len(drifted), "channels": ",".join(drifted)[:1000]}
         return drifted
 
     # Its state.

@@ -12,13 +12,16 @@ from datamanager.inference.online.windows import Window
 
 __all__ = ["Oddity", "RobustScore"]
 
-_HALF = 8.0
+_HALF = 5.0
 """Deviations at which the score is one half."""
+_FEWEST = 8
 _AGAIN = 8  # windows after which the medians are taken anew
 _SCALE = 1.4826  # a median deviation times this is the standard deviation of a normal distribution
-# The least deviation that counts: of logarithms a third, of shares a tenth; a level is held against what is usual activity.
-_FLOORS = np.array([0.0, 0.35, 0.35, 0.35, 0.1, 0.1])
-_WINDOW_FLOORS = np.array([0.1, 0.35])
+# The least deviation that counts; a level is held against what is usual activity.
+_FLOORS = np.array([0.0, 0.5, 0.25, 0.25, 0.1, 0.1])
+_WINDOW_FLOORS = np.array([0.1, 0.25])
+_TAIL = 95.0  # of what rests and moves by turns, the median deviation says nothing
+_TAIL_DEVIATIONS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Oddity:
     """What is odd of a window.
 
     Attributes:
-        score: 0 to 1; one half at eight deviations.
+        score: 0 to 1; one half at five deviations.
         channel, feature: which one is the oddest; `channel` is empty for a feature of the window itself.
         distances: of each feature, signed, in deviations: [channels * 6 + 2]; NaN where nothing can be said.
     """
@@ -97,13 +100,12 @@ class RobustScore:
             self._stale = 0
             ring = self._ring[: min(self._count, len(self._ring))]
             full = ~np.isnan(ring).any(axis=0)
-            median = np.full(ring.shape[1], np.nan)
-            spread = median.copy()
-            # Of what is often missing, too: from what there is of it.
-            for some, middle in ((full, np.median), (~full, _nanmedian)):
-                if some.any():
-                    median[some] = middle(ring[:, some], axis=0)
-                    spread[some] = _SCALE * middle(np.abs(ring[:, some] - median[some]), axis=0)
+            median, spread = np.full(ring.shape[1], np.nan), np.full(ring.shape[1], np.nan)
+            median[full], spread[full] = _middle_and_spread(ring[:, full])
+            for at in np.flatnonzero(~full):  # of what is often missing, too, from what there is of it
+                some = ring[~np.isnan(ring[:, at]), at]
+                if len(some) >= _FEWEST:
+                    median[at : at + 1], spread[at : at + 1] = _middle_and_spread(some[:, None])
             self._median, self._spread = median, np.maximum(spread, self._floors(median))
         return self._median, self._spread
 
@@ -145,9 +147,11 @@ class RobustScore:
         )
 
 
-def _nanmedian(x: Floats, axis: int) -> Floats:
-    out = np.full(x.shape[1], np.nan)
-    some = ~np.isnan(x).all(axis=axis)
-    if some.any():
-        out[some] = np.nanmedian(x[:, some], axis=axis)
-    return out
+def _middle_and_spread(x: Floats) -> tuple[Floats, Floats]:
+    """The medians of columns, and how far from them is nothing unusual."""
+    if not x.shape[1]:
+        return np.empty(0), np.empty(0)
+    median = np.median(x, axis=0)
+    away = np.abs(x - median)
+    deviation, tail = np.percentile(away, (50, _TAIL), axis=0)
+    return median, np.maximum(_SCALE * deviation, tail / _TAIL_DEVIATIONS)
