@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         UploadFailed,
     )
     from datamanager.client.reader import Reader, SessionReader
+    from datamanager.client.results import Detection, FrameRun, ModelResult, SimilarFrame, SimilarFrames
     from datamanager.client.robot import AsyncRobot
     from datamanager.client.settings import ClientSettings
     from datamanager.client.stats import Reject, Stats
@@ -34,12 +35,17 @@ __all__ = [
     "ClientClosed",
     "ClientError",
     "ClientSettings",
+    "Detection",
+    "FrameRun",
+    "ModelResult",
     "Reader",
     "ReaderError",
     "Reject",
     "Robot",
     "RpcError",
     "SessionReader",
+    "SimilarFrame",
+    "SimilarFrames",
     "SpoolLocked",
     "Stats",
     "Stream",
@@ -60,12 +66,17 @@ _WHERE = {
     "ClientClosed": "errors",
     "ClientError": "errors",
     "ClientSettings": "settings",
+    "Detection": "results",
+    "FrameRun": "results",
+    "ModelResult": "results",
     "Reader": "reader",
     "ReaderError": "errors",
     "Reject": "stats",
     "Robot": "blocking",
     "RpcError": "errors",
     "SessionReader": "reader",
+    "SimilarFrame": "results",
+    "SimilarFrames": "results",
     "SpoolLocked": "errors",
     "Stats": "stats",
     "Stream": "stream",

@@ -42,6 +42,7 @@ __all__ = [
     "session_path",
     "sessions_params",
     "time_text",
+    "times_params",
     "unreachable",
 ]
 
@@ -93,7 +94,7 @@ def sessions_params(
     robot_id: str | None, start: Time | None, end: Time | None, tag: str | None, q: str | None, status: str | None
 ) -> Params:
     """Filters of a list of sessions."""
-    return _given({"robot_id": robot_id, "tag": tag, "q": q, "status": status} | _times(start, end))
+    return _given({"robot_id": robot_id, "tag": tag, "q": q, "status": status} | times_params(start, end))
 
 
 def records_params(
@@ -104,7 +105,7 @@ def records_params(
     limit: int | None,
 ) -> Params:
     """Filters of a list of records."""
-    return _given({"stream": _list(stream), "tier": _list(tier), "limit": limit} | _times(start, end))
+    return _given({"stream": _list(stream), "tier": _list(tier), "limit": limit} | times_params(start, end))
 
 
 def range_ask(
@@ -119,7 +120,7 @@ def range_ask(
 ) -> Ask[T]:
     """The samples of a range."""
     asked = {"stream": stream, "channels": _list(channels), "max_points": max_points, "format": form}
-    return Ask(f"{path}/range", read, _given(asked | _times(start, end)))
+    return Ask(f"{path}/range", read, _given(asked | times_params(start, end)))
 
 
 def check(answer: httpx.Response) -> httpx.Response:
@@ -239,7 +240,8 @@ def _values(column: Any, dtype: str) -> npt.NDArray[Any]:
     return values
 
 
-def _times(start: Time | None, end: Time | None) -> Params:
+def times_params(start: Time | None, end: Time | None) -> Params:
+    """The bounds of a range; None is open."""
     return {
         "start": None if start is None else time_text(start),
         "end": None if end is None else time_text(end),

@@ -28,9 +28,26 @@ from datamanager.client.asks import (
     session_path,
     sessions_params,
     time_text,
+    times_params,
     unreachable,
 )
 from datamanager.client.errors import ReaderError
+from datamanager.client.results import (
+    FrameRun,
+    ModelResult,
+    Order,
+    Scope,
+    SimilarFrames,
+    duplicates_params,
+    frame_path,
+    frame_results_of,
+    result_of_item,
+    results_params,
+    results_place,
+    run_of_item,
+    similar_of,
+    similar_params,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,16 +114,24 @@ class Reader:
         """One session; nothing is asked before something of it is."""
         return SessionReader(self, robot_id, session_id)
 
-    def frame(self, frame_id: str, tier: Tier = "original", *, wait_s: float = 30.0) -> bytes:
+    def frame(
+        self, frame_id: str, tier: Tier = "original", *, overlay: str | None = None, wait_s: float = 30.0
+    ) -> bytes:
         """A frame's bytes in a tier; waits while the tier is being made.
+
+        Args:
+            frame_id: which frame.
+            tier: which tier.
+            overlay: what to draw in (`detections`, `segments`, `detections:rule`); JPEG then, where there is any of it.
+            wait_s: how long to wait.
 
         Raises:
             ReaderError: `pending` when it is not made within `wait_s`.
         """
-        path = f"/frames/{frame_id}/{tier}"
+        path, params = frame_path(frame_id, tier), {} if overlay is None else {"overlay": overlay}
         left_s = wait_s
         while True:
-            answer = self._get(path, {})
+            answer = self._get(path, params)
             again_s = pending(answer)
             if again_s is None:
                 return answer.content
@@ -114,6 +139,66 @@ class Reader:
                 raise ReaderError("pending", f"the {tier} of {frame_id} was not made within {wait_s} s", 202)
             time.sleep(min(again_s, left_s))
             left_s -= again_s
+
+    def results(
+        self,
+        robot_id: str | None = None,
+        session_id: str | None = None,
+        stream: str | Sequence[str] | None = None,
+        *,
+        where: str | None = None,
+        start: Time | None = None,
+        end: Time | None = None,
+        order: Order = "asc",
+        page_limit: int | None = None,
+    ) -> Iterator[ModelResult]:
+        """What models said of the frames and samples of [start, end), by time, page by page.
+
+            reader.results("arm-1", "run-7", "front/detections", where="counts.car >= 2")
+
+        Args:
+            robot_id: of this robot; of all when None.
+            session_id: of this session; of all when None.
+            stream: of these result streams; of all when None.
+            where: of which this is true: comparisons of values, fields (`status`, `model`, ...) and boxes
+                (`detections.class`, `detections.score`, ...) joined by `and`, `or`, `not` and parentheses.
+            start: from this time on.
+            end: before this time.
+            order: the oldest first, or the newest (`desc`).
+            page_limit: how many come with one request.
+        """
+        path, params = results_place(robot_id, session_id)
+        params |= results_params(stream, where, times_params(start, end), order, page_limit)
+        for item in self.pages(path, params):
+            yield result_of_item(item)
+
+    def frame_results(self, frame_id: str) -> list[ModelResult]:
+        """What every model said of one frame."""
+        return self.ask(Ask(frame_path(frame_id, "results"), frame_results_of))
+
+    def similar(
+        self,
+        frame_id: str,
+        *,
+        scope: Scope = "session",
+        stream: str | Sequence[str] | None = None,
+        min_score: float | None = None,
+        limit: int = 20,
+    ) -> SimilarFrames:
+        """Frames like one of which a model has made an embedding.
+
+        Args:
+            frame_id: like which.
+            scope: among those of its session, of its robot, or all.
+            stream: among those of these streams; of all when None.
+            min_score: least cosine similarity.
+            limit: how many at most.
+
+        Raises:
+            ReaderError: `no_embedding` while the frame has none.
+        """
+        params = similar_params(scope, stream, min_score, limit)
+        return self.ask(Ask(frame_path(frame_id, "similar"), similar_of, params))
 
     def call(
         self,
@@ -280,3 +365,25 @@ class SessionReader:
         page = self._reader.ask(Ask(f"{self._path}/at", json_of, params))
         items: list[dict[str, Any]] = page["items"]
         return items
+
+    def near_duplicates(
+        self,
+        stream: str,
+        start: Time | None = None,
+        end: Time | None = None,
+        *,
+        threshold: float | None = None,
+        page_limit: int | None = None,
+    ) -> Iterator[FrameRun]:
+        """Runs of frames of a stream that are all like the first of their run, ascending in time.
+
+        Args:
+            stream: whose frames.
+            start: the first time; the beginning when None.
+            end: the time behind the last; the end when None.
+            threshold: least cosine similarity to the first; the server's own when None.
+            page_limit: how many come with one request.
+        """
+        params = duplicates_params(stream, threshold, times_params(start, end), page_limit)
+        for item in self._reader.pages(f"{self._path}/near-duplicates", params):
+            yield run_of_item(item)
