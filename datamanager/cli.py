@@ -24,6 +24,7 @@ COMMANDS = {
     "worker": _Command("datamanager.worker.app", "makes tiers and rollups"),
     "migrate": _Command("datamanager.storage.migrate", "list, apply or verify the database's migrations"),
     "push": _Command("datamanager.push.command", "brings files, folders and recordings to a server"),
+    "pull": _Command("datamanager.pull.command", "brings what a camera or a video shows to a server"),
     "models": _Command("datamanager.admin.models", "adds, lists, switches and removes the models of a server"),
     "enrich": _Command("datamanager.admin.enrich", "says which model looks at which streams"),
     "simulate": _Command("datamanager.simulator.command", "robots that stream made or recorded data"),

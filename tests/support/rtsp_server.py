@@ -1,0 +1,191 @@
+"""A small real RTSP server (RFC 2326): H.264 of one camera, inside the RTSP connection (interleaved), for tests that need one that goes away.
+
+It speaks OPTIONS, DESCRIBE, SETUP (interleaved TCP), PLAY, GET_PARAMETER and TEARDOWN, packs H.264 by RFC 6184 (single units and FU-A), and runs in a
+thread of its own. The camera goes on while nobody looks, like a real one: each viewer joins where it is.
+"""
+
+import base64
+import random
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Self
+
+from datamanager.kinds.media.annexb import begins_picture, nals
+
+__all__ = ["RtspServer", "access_units"]
+
+_PAYLOAD = 96
+_MOST_RTP_BYTES = 1400
+_CLOCK = 90_000
+
+
+def access_units(stream: bytes) -> list[list[bytes]]:
+    """The units of each picture of a stream with start codes."""
+    pictures: list[list[bytes]] = []
+    front: list[bytes] = []
+    for nal in nals(stream):
+        if begins_picture(nal):
+            pictures.append([*front, nal.data])
+            front = []
+        elif nal.kind in {1, 2, 5}:
+            pictures[-1].append(nal.data)
+        else:
+            front.append(nal.data)
+    return pictures
+
+
+class RtspServer:
+    """Serves pictures at `rtsp://127.0.0.1:{port}/cam`; the same port again after `stop` and `start`.
+
+    Args:
+        pictures: the units of each, of which the first one's bring SPS and PPS; begun again at the end.
+        fps: how fast.
+        user: `user:password`, where one is asked for.
+    """
+
+    def __init__(self, pictures: Sequence[Sequence[bytes]], *, fps: float = 20.0, user: str | None = None) -> None:
+        self._pictures = pictures
+        self._fps = fps
+        self._user = user
+        self._began_s = time.monotonic()
+        self._listener: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
+        self.port = 0
+        self.viewers = 0
+        self.sent = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"rtsp://127.0.0.1:{self.port}/cam"
+
+    def start(self) -> None:
+        """Listens."""
+        self._stopped = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        self.port = self._listener.getsockname()[1]
+        self._begin(self._accept, self._listener, self._stopped)
+
+    def stop(self) -> None:
+        """Drops every viewer and listens no more."""
+        self._stopped.set()
+        for sock in (self._listener, *self._sockets):
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()
+        for thread in self._threads:
+            thread.join(5)
+        self._sockets.clear()
+        self._threads.clear()
+
+    def _begin(self, work: object, *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket, stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets.append(sock)
+            self._begin(self._serve, sock, stopped)
+
+    def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
+        with sock, suppress(OSError):
+            buffered = b""
+            lock = threading.Lock()
+            while not stopped.is_set():
+                while b"\r\n\r\n" not in buffered:
+                    if buffered[:1] == b"$" and len(buffered) >= 4 + int.from_bytes(buffered[2:4]):
+                        buffered = buffered[4 + int.from_bytes(buffered[2:4]) :]  # the viewer's RTCP
+                        continue
+                    more = sock.recv(4096)
+                    if not more:
+                        return
+                    buffered += more
+                head, _, buffered = buffered.partition(b"\r\n\r\n")
+                method, answer = self._answer(head.decode("latin-1"))
+                with lock:
+                    sock.sendall(answer)
+                if method == "PLAY":
+                    self.viewers += 1
+                    self._begin(self._play, sock, lock, stopped)
+                if method == "TEARDOWN":
+                    return
+
+    def _answer(self, request: str) -> tuple[str, bytes]:
+        method = request.split(" ", 1)[0]
+        found = re.search(r"^CSeq:\s*(\d+)", request, re.MULTILINE | re.IGNORECASE)
+        fields = {"CSeq": found[1] if found else "0"}
+        body = ""
+        status = "200 OK"
+        if self._user is not None and base64.b64encode(self._user.encode()).decode() not in request:
+            status, fields["WWW-Authenticate"] = "401 Unauthorized", 'Basic realm="camera"'
+        elif method == "OPTIONS":
+            fields["Public"] = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
+        elif method == "DESCRIBE":
+            body = self._sdp()
+            fields |= {"Content-Type": "application/sdp", "Content-Base": f"{self.url}/"}
+        elif method == "SETUP":
+            fields |= {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1", "Session": "12345678;timeout=60"}
+        else:
+            fields["Session"] = "12345678"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        return method, f"RTSP/1.0 {status}\r\n{lines}{length}\r\n{body}".encode()
+
+    def _sdp(self) -> str:
+        sets = [unit for unit in self._pictures[0] if unit[0] & 31 in {7, 8}]
+        parameters = ",".join(base64.b64encode(unit).decode() for unit in sets)
+        return (
+            "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n"
+            f"m=video 0 RTP/AVP {_PAYLOAD}\r\na=rtpmap:{_PAYLOAD} H264/{_CLOCK}\r\n"
+            f"a=fmtp:{_PAYLOAD} packetization-mode=1;sprop-parameter-sets={parameters}\r\na=control:track1\r\n"
+        )
+
+    def _play(self, sock: socket.socket, lock: threading.Lock, stopped: threading.Event) -> None:
+        number = random.randrange(1 << 16)  # noqa: S311  # no secret
+        base = random.randrange(1 << 32)  # noqa: S311  # as above
+        at = int((time.monotonic() - self._began_s) * self._fps) + 1
+        with suppress(OSError):
+            while not stopped.wait(max(0.0, self._began_s + at / self._fps - time.monotonic())):
+                units = self._pictures[at % len(self._pictures)]
+                stamp = (base + int(at / self._fps * _CLOCK)) % (1 << 32)
+                packets = [payload for unit in units for payload in _payloads(unit)]
+                data = b""
+                for i, payload in enumerate(packets):
+                    marker = 0x80 if i == len(packets) - 1 else 0
+                    rtp = struct.pack(">BBHII", 0x80, marker | _PAYLOAD, number, stamp, 0x1234) + payload
+                    data += struct.pack(">cBH", b"$", 0, len(rtp)) + rtp
+                    number = (number + 1) % (1 << 16)
+                with lock:
+                    sock.sendall(data)
+                self.sent += 1
+                at += 1
+
+
+def _payloads(unit: bytes) -> list[bytes]:
+    """A unit as RTP payloads (RFC 6184, sections 5.6 and 5.8)."""
+    if len(unit) <= _MOST_RTP_BYTES:
+        return [unit]
+    indicator, kind = unit[0] & 0xE0 | 28, unit[0] & 31
+    pieces = [unit[at : at + _MOST_RTP_BYTES] for at in range(1, len(unit), _MOST_RTP_BYTES)]
+    ends = [0x80] + [0] * (len(pieces) - 2) + [0x40]
+    return [bytes((indicator, end | kind)) + piece for end, piece in zip(ends, pieces, strict=True)]
