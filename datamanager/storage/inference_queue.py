@@ -72,6 +72,9 @@ class InferenceQueue:
         sheds: counts what is given up.
         consumer: a name no other living process uses; those that only add need none.
         max_waiting: most jobs that wait in one stream. What must be done counts, and is never given up for it.
+
+    Attributes:
+        is_listening: whether `listen` runs and Redis has heard of it.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class InferenceQueue:
         self._add_script = self._client.register_script(ADD)
         self._depth_script = self._client.register_script(DEPTH)
         self._rung = asyncio.Event()
-        self._is_listening = False
+        self.is_listening = False
 
     async def add(self, jobs: Sequence[InferenceJob]) -> Added:
         """Adds jobs. For want of room the oldest that may be shed are given up first, and counted."""
@@ -120,7 +123,7 @@ class InferenceQueue:
             left_s = end_s - self._clock.monotonic_s()
             if taken or left_s <= 0:
                 return taken
-            await self._wait(min(left_s, _LISTEN_S if self._is_listening else _POLL_S))
+            await self._wait(min(left_s, _LISTEN_S if self.is_listening else _POLL_S))
 
     async def done(self, taken: Sequence[TakenInference]) -> None:
         """Removes finished jobs."""
@@ -239,19 +242,21 @@ class InferenceQueue:
                 with redis_translated():
                     async with self._client.pubsub() as pubsub:
                         await pubsub.subscribe(_BELL)
-                        self._is_listening = True
+                        self.is_listening = True
                         while True:  # the first message says that the subscription stands
+                            _heed_cancelling()
                             if await pubsub.get_message(timeout=_LISTEN_S) is not None:
                                 self._rung.set()
             except RedisUnavailable:
-                self._is_listening = False
+                _heed_cancelling()
                 await self._clock.sleep(0.5)
             finally:
-                self._is_listening = False
+                self.is_listening = False
 
     # Inside.
 
     async def _wait(self, seconds: float) -> None:
+        _heed_cancelling()
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
@@ -359,6 +364,13 @@ async def open_inference_queue(
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+def _heed_cancelling() -> None:
+    """Ends a task that is to end: the driver may swallow a cancellation that comes while it connects."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _stream(urgency: Urgency) -> str:
