@@ -1,7 +1,7 @@
 """ONNX Runtime: a session on what really loads, and its errors told apart. It is imported when a model is opened."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from datamanager.errors import DatamanagerError, Refused
 from datamanager.inference.answers import ModelFailed, Trouble
+from datamanager.inference.options import read_count, read_flag
 from datamanager.observability import get_logger
 
-__all__ = ["Array", "Engine", "Tensor", "open_engine", "trouble_of"]
+__all__ = ["Array", "Engine", "Tensor", "open_engine", "trouble_of", "wanted_providers"]
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +42,7 @@ _MEMORY = (
     "out of memory",
     "available memory of",
     "cannot allocate",
+    "alloc_failed",
 )
 _DEVICE = ("cuda", "cudnn", "cublas", "cufft", "curand", "tensorrt", "gpu")
 
@@ -144,7 +146,7 @@ def open_engine(path: str, device: str, threads: int, options: Mapping[str, Any]
         path: the model file; what it keeps outside (`external data`) has to lie beside it.
         device: `auto`, `cuda` or `cpu`.
         threads: that the CPU computes with.
-        options: of the manifest: `tensorrt` (false: never), `gpu_memory_bytes` (most that CUDA takes), `bind`.
+        options: of the manifest: `tensorrt` (false: never), `gpu_memory_bytes` (most that CUDA takes).
 
     Raises:
         Refused: `bad_payload`: the file is no model that ONNX Runtime can open.
@@ -152,7 +154,9 @@ def open_engine(path: str, device: str, threads: int, options: Mapping[str, Any]
         DatamanagerError: ONNX Runtime is not installed.
     """
     runtime = _import_runtime()
-    wanted = _providers(runtime, path, device, options)
+    wanted = wanted_providers(runtime.get_available_providers(), path, device, options)
+    if len(wanted) > 1 and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()  # CUDA and cuDNN as pip installs them are on no library path; from 1.21 on
     try:
         session = runtime.InferenceSession(path, _session_options(runtime, threads), providers=wanted)
     except Exception as exc:
@@ -184,19 +188,24 @@ def _import_runtime() -> ModuleType:
     return module
 
 
-def _providers(runtime: ModuleType, path: str, device: str, options: Mapping[str, Any]) -> list[Any]:
-    # Grown by what is asked for, not doubled: the process has a memory limit.
-    cpu = (_CPU, {"arena_extend_strategy": "kSameAsRequested"})
-    available = runtime.get_available_providers()  # what it was built with, whether or not it will load
+def wanted_providers(
+    available: Sequence[str], path: str, device: str, options: Mapping[str, Any]
+) -> list[tuple[str, dict[str, str]]]:
+    """The providers that are asked for, with their options, the best one first.
+
+    Args:
+        available: those that ONNX Runtime was built with, whether or not they will load.
+        path: the model file; TensorRT, which takes minutes to build its engines, keeps them beside it.
+        device: `auto`, `cuda` or `cpu`.
+        options: as of `open_engine`.
+    """
+    wanted: list[tuple[str, dict[str, str]]] = [(_CPU, {})]
     if device == "cpu" or _CUDA not in available:
-        return [cpu]
-    if hasattr(runtime, "preload_dlls"):  # from 1.21 on: CUDA and cuDNN as pip installs them are on no library path
-        runtime.preload_dlls()
-    cuda = {"arena_extend_strategy": "kSameAsRequested"}
-    if "gpu_memory_bytes" in options:
-        cuda["gpu_mem_limit"] = str(int(options["gpu_memory_bytes"]))
-    wanted: list[Any] = [(_CUDA, cuda), cpu]
-    if _TENSORRT in available and options.get("tensorrt", True):
+        return wanted
+    limit = {"gpu_mem_limit": str(read_count(options, "gpu_memory_bytes", 1, 1 << 50))}
+    grown = {"arena_extend_strategy": "kSameAsRequested"}  # not doubled: other models are on the same GPU
+    wanted.insert(0, (_CUDA, grown | (limit if "gpu_memory_bytes" in options else {})))
+    if _TENSORRT in available and read_flag(options, "tensorrt") is not False:
         cache = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(Path(path).parent)}
         wanted.insert(0, (_TENSORRT, cache))
     return wanted
@@ -207,6 +216,8 @@ def _session_options(runtime: ModuleType, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Where memory ends within a call, the arena keeps what it had got for it, for good, and no smaller batch fits.
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 3  # errors: what else it has to say is about its own optimisations
     # Threads that wait for work by spinning take the processor from ingest.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -22,7 +22,7 @@ from datamanager.inference.answers import (
     ModelFailed,
     Trouble,
 )
-from datamanager.inference.engine import Array, Engine, open_engine
+from datamanager.inference.engine import Array, Engine, Tensor, open_engine
 from datamanager.inference.manifest import Manifest
 from datamanager.inference.model import FrameModel
 from datamanager.inference.tasks import TASKS
@@ -118,11 +118,16 @@ def run_arrays(inputs: Mapping[str, Array]) -> dict[str, Array]:
     wanted = {tensor.name: tensor for tensor in engine.inputs}
     if set(inputs) != set(wanted):
         raise Refused("bad_payload", f"the model's inputs are {sorted(wanted)}, not {sorted(inputs)}")
-    feeds = {}
-    for name, tensor in wanted.items():
-        array = np.asarray(inputs[name], tensor.dtype)
-        fits = [side is None or side == had for side, had in zip(tensor.shape, array.shape, strict=False)]
-        if array.ndim != len(tensor.shape) or not all(fits):
-            raise Refused("bad_payload", f"input {tensor} got an array of shape {array.shape}")
-        feeds[name] = array
-    return engine.run(feeds)
+    return engine.run({name: _fitting(tensor, inputs[name]) for name, tensor in wanted.items()})
+
+
+def _fitting(tensor: Tensor, given: Array) -> Array:
+    try:
+        array = np.asarray(given, tensor.dtype)
+    except (TypeError, ValueError) as exc:
+        raise Refused("bad_payload", f"input {tensor} cannot be made of what was given: {exc}") from exc
+    if array.ndim != len(tensor.shape) or any(
+        side not in (None, had) for side, had in zip(tensor.shape, array.shape, strict=True)
+    ):
+        raise Refused("bad_payload", f"input {tensor} got an array of shape {array.shape}")
+    return array

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from datamanager.errors import Refused
 from datamanager.inference.answers import FrameAnswer
 from datamanager.inference.manifest import Manifest
+from datamanager.inference.options import read_count, read_flag
 from datamanager.inference.tasks.names import class_names
-from datamanager.inference.tasks.options import read_count, read_flag
 from datamanager.inference.tasks.task import Array, Call, FrameTask, Outputs, Shapes, floats
 
 __all__ = ["TASK"]

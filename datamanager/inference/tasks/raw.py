@@ -9,7 +9,7 @@ import numpy as np
 from datamanager.errors import Refused
 from datamanager.inference.answers import FrameAnswer
 from datamanager.inference.manifest import Manifest
-from datamanager.inference.tasks.options import read_count
+from datamanager.inference.options import read_count
 from datamanager.inference.tasks.task import Array, Call, FrameTask, Outputs, Shapes
 
 __all__ = ["TASK"]
