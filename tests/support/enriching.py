@@ -47,9 +47,9 @@ class Enriching:
         )
         await self.models.seed(new, data)
 
-    async def add_zoo(self, name: str, **changes: Any) -> None:
+    async def add_zoo(self, zoo: str, **changes: Any) -> None:
         """Puts a model that comes with us in place."""
-        model = zoo_model(name)
+        model = zoo_model(zoo)
         await self.add_model(msgspec.structs.replace(model.manifest, **changes), model.data())
 
     async def results(self, count: int, within_s: float = 20.0, **query: Any) -> list[Document]:

@@ -10,7 +10,6 @@ from datamanager.storage.results import Result
 __all__ = ["plain_of", "result_of"]
 
 Place = tuple[str, str, str]
-_TASKS = {"windows": "raw", "anomaly": "anomaly", "predictions": "raw", "drift": "drift"}
 
 
 def plain_of(answers: Iterable[Answer]) -> list[dict[str, Any]]:
@@ -37,6 +36,6 @@ def result_of(plain: dict[str, Any], rule: Enrichment, place: Place, version: st
         t_ns=plain["end_ns"],
         model=rule.model or rule.name,
         version=version,
-        task=_TASKS[part],
+        task=part,  # what an event of it is named by; numbers, so that its stream is one of samples
         values=plain["values"],
     )

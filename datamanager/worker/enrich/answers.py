@@ -12,23 +12,31 @@ __all__ = ["answered", "unanswered"]
 
 
 def answered(
-    job: InferenceJob, rule: Enrichment, manifest: Manifest, answer: FrameAnswer, *, latency_ms: float, now_ns: int
+    job: InferenceJob,
+    rule: Enrichment,
+    output: str,
+    manifest: Manifest,
+    answer: FrameAnswer,
+    *,
+    latency_ms: float,
+    now_ns: int,
 ) -> Result:
     """The result of a frame that was looked at; `failed` where its bytes are broken.
 
     Args:
         job: names the frame.
         rule: asked for it.
+        output: the stream of the result.
         manifest: of the model that looked, which may be another one than the rule names.
         answer: what it said.
         latency_ms: its share of the batch's time.
         now_ns: the time now.
     """
     if answer.error is not None:
-        return unanswered(job, rule, manifest, "failed", answer.error, now_ns=now_ns)
+        return unanswered(job, output, manifest.task, "failed", answer.error, version=manifest.version, now_ns=now_ns)
     is_detector = manifest.task == "detect"
     return replace(
-        _about(job, rule, manifest),
+        _about(job, output, manifest.task, manifest.name, manifest.version),
         latency_ms=round(latency_ms, 3),
         total_ms=_total_ms(job, now_ns),
         values=dict(answer.values),
@@ -40,15 +48,14 @@ def answered(
 
 
 def unanswered(
-    job: InferenceJob, rule: Enrichment, manifest: Manifest | None, status: ResultStatus, reason: str, *, now_ns: int
+    job: InferenceJob, output: str, task: str, status: ResultStatus, reason: str, *, version: str = "", now_ns: int
 ) -> Result:
-    """The result of a frame that no model looked at, or could."""
-    about = _about(job, rule, manifest)
+    """The result of a frame that no model looked at, or could; `task` is what the stream `output` holds results of."""
+    about = _about(job, output, task, job.model, version)
     return replace(about, status=status, reason=reason[:500], total_ms=_total_ms(job, now_ns))
 
 
-def _about(job: InferenceJob, rule: Enrichment, manifest: Manifest | None) -> Result:
-    output = rule.output or (manifest.stream if manifest is not None else rule.model)
+def _about(job: InferenceJob, output: str, task: str, model: str, version: str) -> Result:
     return Result(
         of=job.frame_id,
         frame_id=job.frame_id,
@@ -56,11 +63,11 @@ def _about(job: InferenceJob, rule: Enrichment, manifest: Manifest | None) -> Re
         robot_id=job.robot_id,
         session_id=job.session_id,
         stream=job.stream,
-        output=f"{job.stream}/{output}",
+        output=output,
         t_ns=job.t_ns,
-        model=manifest.name if manifest is not None else rule.model,
-        version=manifest.version if manifest is not None else "",
-        task=manifest.task if manifest is not None else "raw",
+        model=model,
+        version=version,
+        task=task,
     )
 
 

@@ -39,6 +39,8 @@ class Waiting:
     """A frame that waits for a model.
 
     Attributes:
+        rule: asks for it.
+        output: the stream of its result, whichever model looks at it in the end.
         data: its original, on its way; None of it when it is gone.
         previous: the original of the frame before it, where the model wants that and does not have it.
         alone: whether it goes by itself, for a batch that it was in has failed.
@@ -47,6 +49,7 @@ class Waiting:
 
     taken: TakenInference
     rule: Enrichment
+    output: str
     data: "asyncio.Task[bytes | None]"
     previous: "asyncio.Task[bytes | None] | None" = None
     alone: bool = False
@@ -247,13 +250,15 @@ class Lane:
         now_ns, share_ms = self._clock.now_ns(), 1000 * took_s / len(frames)
         manifest = self.host.loaded.manifest if self.host.loaded is not None else self.host.file.manifest
         return [
-            answered(frame.job, frame.rule, manifest, answer, latency_ms=share_ms, now_ns=now_ns)
+            answered(frame.job, frame.rule, frame.output, manifest, answer, latency_ms=share_ms, now_ns=now_ns)
             for frame, answer in zip(frames, answers, strict=True)
         ]
 
     def _without(self, frame: Waiting, status: ResultStatus, reason: str) -> Result:
-        manifest = self.host.file.manifest
-        return unanswered(frame.job, frame.rule, manifest, status, reason, now_ns=self._clock.now_ns())
+        manifest, now_ns = self.host.file.manifest, self._clock.now_ns()
+        return unanswered(
+            frame.job, frame.output, manifest.task, status, reason, version=manifest.version, now_ns=now_ns
+        )
 
     async def _write(self, frames: Sequence[Waiting], results: Sequence[Result]) -> None:
         """Has results written beside the next batch; waits while two others are."""

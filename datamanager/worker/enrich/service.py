@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datamanager.clock import Clock
 from datamanager.config import InferenceConfig
-from datamanager.errors import DatamanagerError, NotFound, RedisUnavailable, Unavailable
+from datamanager.errors import DatamanagerError, NotFound, RedisUnavailable, Refused, Unavailable
 from datamanager.inference.host import ModelFailed
 from datamanager.inference.manifest import read_manifest
 from datamanager.inference.shedding import ShedReason, choose_shed
@@ -144,19 +144,32 @@ class EnrichService:
             await self._queue.done([taken])
         elif lane is None and (job.model not in self._known or job.model in self._refused):
             refusal = self._refused.get(job.model)
-            why = f"there is no model {job.model!r}" if refusal is None else refusal.why
-            result = unanswered(job, rule, None, "failed", why, now_ns=self._clock.now_ns())
-            await self._store.write([result])
-            await self._store.no_longer_due([(job.frame_id, job.enrichment)] if job.must else [])
-            await self._queue.done([taken])
+            await self.give_up(taken, f"there is no model {job.model!r}" if refusal is None else refusal.why)
         elif lane is None or (lane.is_full and job.must):
             await self._queue.put_off([taken], _WAIT_FOR_MODEL_S)
         elif lane.is_full:
             await self._queue.shed([taken], "full")
         else:
-            frame = Waiting(taken, rule, self.fetch(job.key))
+            output = f"{job.stream}/{rule.output or lane.host.file.manifest.stream}"
+            frame = Waiting(taken, rule, output, self.fetch(job.key))
             self._held[taken.entry_id] = frame
             lane.put(frame)
+
+    async def give_up(self, taken: TakenInference, why: str) -> None:
+        """Writes that a frame could not be looked at, and hands its job back as done.
+
+        Raises:
+            Unavailable: it is claimed later.
+        """
+        job = taken.job
+        rule, known = (self._rules or {}).get(job.enrichment), self._known.get(job.model)
+        _log.warning("a frame is not looked at", model=job.model, frame_id=job.frame_id, error=why[:200])
+        if rule is not None:
+            output = f"{job.stream}/{rule.output or (known.output if known is not None else job.model)}"
+            task = known.task if known is not None else "raw"
+            await self._store.write([unanswered(job, output, task, "failed", why, now_ns=self._clock.now_ns())])
+        await self._store.no_longer_due([(job.frame_id, job.enrichment)] if job.must else [])
+        await self._queue.done([taken])
 
     async def _pull(self, stop: asyncio.Event) -> None:
         outage = Outage(stop)
@@ -289,8 +302,10 @@ class EnrichService:
         if spare is not None and spare is not lane and lane.status.last in ("cuda", "memory"):
             spare.put(frame)
             return True
-        other = self._lanes.get(lane.host.file.manifest.fallback)
-        if other is None or other is lane or other.is_full or other.breaker.state == "open":
+        manifest = lane.host.file.manifest
+        other = self._lanes.get(manifest.fallback)
+        may = other is not None and other is not lane and not other.is_full and other.breaker.state != "open"
+        if other is None or not may or other.host.file.manifest.task != manifest.task:  # its stream has one kind
             return False
         other.put(frame)
         return True
@@ -312,7 +327,7 @@ class EnrichService:
         if (rules := await self._rules_store.newer(self._revision)) is not None:
             self._revision, self._rules = rules[0], {rule.name: rule for rule in rules[1]}
         wanted = {rule.model for rule in (self._rules or {}).values() if rule.enabled and rule.kind == "images"}
-        fallbacks = {read_manifest(self._known[name].manifest).fallback for name in wanted & self._known.keys()}
+        fallbacks = {_fallback_of(self._known[name]) for name in wanted & self._known.keys()}
         wanted = (wanted | fallbacks) & self._known.keys()
         for name in wanted:
             lane, stored = self._lanes.get(name), self._known[name]
@@ -389,6 +404,13 @@ class EnrichService:
         task.cancel()
         await asyncio.wait({task})
         await lane.host.__aexit__(None, None, None)
+
+
+def _fallback_of(stored: StoredModel) -> str:
+    try:
+        return read_manifest(stored.manifest).fallback
+    except Refused:  # loading it says so
+        return ""
 
 
 def _failed(result: Result, why: str) -> Result:

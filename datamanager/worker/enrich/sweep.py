@@ -9,9 +9,7 @@ from datamanager.observability import get_logger
 from datamanager.storage.enrichments import Enrichment, Enrichments
 from datamanager.storage.inference_job import InferenceJob, TakenInference
 from datamanager.storage.inference_queue import InferenceQueue
-from datamanager.storage.results import ResultStore
 from datamanager.storage.unenriched import Unenriched
-from datamanager.worker.enrich.answers import unanswered
 from datamanager.worker.outage import Outage, wait_unless
 
 __all__ = ["EnrichSweep"]
@@ -33,8 +31,8 @@ class EnrichSweep:
         queue: where lost frames go, as the consumer that `receive` takes them in for.
         unenriched: tells which frames must be looked at and were not yet.
         rules: tells by which rule.
-        store: takes results of frames that are given up.
         receive: takes in frames that a dead worker held and this one does now.
+        give_up: notes of such a frame that it failed, and why.
         clock: tells when the next sweep is due.
         interval_s: seconds between two sweeps, and how long a frame is due before it counts as lost.
         job_timeout_s: a frame not renewed for this long has lost its worker.
@@ -45,8 +43,8 @@ class EnrichSweep:
         queue: InferenceQueue,
         unenriched: Unenriched,
         rules: Enrichments,
-        store: ResultStore,
         receive: Callable[[Sequence[TakenInference]], Awaitable[None]],
+        give_up: Callable[[TakenInference, str], Awaitable[None]],
         clock: Clock,
         *,
         interval_s: float,
@@ -55,8 +53,8 @@ class EnrichSweep:
         self._queue = queue
         self._unenriched = unenriched
         self._rules = rules
-        self._store = store
         self._receive = receive
+        self._give_up = give_up
         self._clock = clock
         self._interval_s = interval_s
         self._job_timeout_s = job_timeout_s
@@ -87,7 +85,7 @@ class EnrichSweep:
             Unavailable: MongoDB or Redis does not answer.
         """
         rules = await self._rules.all()
-        await self._take_over({rule.name: rule for rule in rules})
+        await self._take_over()
         is_all = await self._find_lost([rule for rule in rules if rule.enabled and rule.kind == "images"])
         gone = await self._unenriched.forget_gone([rule.name for rule in rules], self._interval_s, _MOST_FOUND)
         if gone:
@@ -95,24 +93,15 @@ class EnrichSweep:
         await self._queue.drop_gone_consumers(_CONSUMER_IDLE_S)
         return is_all and gone < _MOST_FOUND
 
-    async def _take_over(self, rules: dict[str, Enrichment]) -> None:
+    async def _take_over(self) -> None:
         stuck = await self._queue.claim_stuck(self._job_timeout_s)
         if not stuck:
             return
         _log.warning("took over frames whose worker is gone", frames=len(stuck))
         for taken in stuck:
             if taken.tries >= _MAX_TRIES:
-                await self._give_up(taken, rules.get(taken.job.enrichment))
+                await self._give_up(taken, f"{taken.tries} workers that were to look at it died")
         await self._receive([taken for taken in stuck if taken.tries < _MAX_TRIES])
-
-    async def _give_up(self, taken: TakenInference, rule: Enrichment | None) -> None:
-        _log.error("a frame is given up: too many workers died with it", frame_id=taken.job.frame_id, tries=taken.tries)
-        if rule is not None:
-            why = f"{taken.tries} workers that were to look at it died"
-            await self._store.write([unanswered(taken.job, rule, None, "failed", why, now_ns=self._clock.now_ns())])
-        if taken.job.must:
-            await self._store.no_longer_due([(taken.job.frame_id, taken.job.enrichment)])
-        await self._queue.done([taken])
 
     async def _find_lost(self, rules: Sequence[Enrichment]) -> bool:
         if await self._queue.later() >= _ENOUGH_WAITING:
