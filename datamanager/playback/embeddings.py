@@ -16,6 +16,7 @@ from datamanager.storage.result_queries import EmbeddingScope, ResultQueries
 __all__ = ["EmbeddingCache", "Embeddings", "nearest", "unit_rows"]
 
 _LATE_NS = 60_000_000_000  # a result may be visible so long after the time that it says it was written at
+_LATE_S = 5.0  # how often such are looked for; what is simply new is there at once
 _KEPT_S = 600.0  # then all is read anew: what was deleted goes
 _ROW_BYTES = 48  # of a row besides its vector
 _COLD_LOADS = 2  # at the same time
@@ -25,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Embeddings of one model, those written last at the end.
+    """Embeddings of one model, in about the order in which they were written.
 
     Attributes:
         frame_ids: ASCII, shape (n,).
@@ -33,7 +34,7 @@ class Embeddings:
         at_ns: when each was written, shape (n,).
         vectors: shape (n, dimension), each of length 1.
         is_cut: whether there are more than these.
-        loaded_s: when all of it was read.
+        loaded_s: when all of it was read; `late_s` when it was looked for what came late.
     """
 
     frame_ids: npt.NDArray[np.bytes_]
@@ -43,6 +44,7 @@ class Embeddings:
     vectors: Floats
     is_cut: bool
     loaded_s: float
+    late_s: float
 
     @property
     def weight(self) -> int:
@@ -83,8 +85,7 @@ class EmbeddingCache:
                 async with self._cold:
                     found = await self._read(scope, dimension, None)
             else:
-                late_ns = int(kept.at_ns[-1]) - _LATE_NS
-                found = self._joined(kept, await self._read(scope, dimension, late_ns), late_ns)
+                found = await self._refreshed(kept, scope, dimension)
             self._kept.put(key, found, found.weight)
         return found
 
@@ -99,16 +100,12 @@ class EmbeddingCache:
         whole = await asyncio.to_thread(_concatenated, parts[::-1], dimension, tuple(names), begun_s)
         return _newest(await asyncio.to_thread(_each_once, whole), most)
 
-    def _joined(self, kept: Embeddings, fresh: Embeddings, since_ns: int) -> Embeddings:
-        known = kept.frame_ids[kept.at_ns >= since_ns]
-        new = ~np.isin(fresh.frame_ids, known)
-        if not new.any():
-            return kept
-        names = {name: i for i, name in enumerate(kept.stream_names)}
-        codes = np.array([names.setdefault(name, len(names)) for name in fresh.stream_names], np.int16)
-        added = _picked(replace(fresh, streams=codes[fresh.streams]), new)
-        joined = _concatenated([kept, added], kept.vectors.shape[1], tuple(names), kept.loaded_s)
-        return _newest(replace(joined, is_cut=kept.is_cut), self._most(kept.vectors.shape[1]))
+    async def _refreshed(self, kept: Embeddings, scope: EmbeddingScope, dimension: int) -> Embeddings:
+        since_ns, late_s = int(kept.at_ns.max()), kept.late_s
+        if self._clock.monotonic_s() - late_s >= _LATE_S:
+            since_ns, late_s = since_ns - _LATE_NS, self._clock.monotonic_s()
+        fresh = await self._read(scope, dimension, since_ns)
+        return _newest(_joined(kept, fresh, since_ns, late_s), self._most(dimension))
 
 
 def unit_rows(vectors: Sequence[bytes], dimension: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -165,15 +162,15 @@ def _of_documents(batch: Sequence[Document], dimension: int, names: dict[str, in
         vectors[is_good],
         is_cut=False,
         loaded_s=0.0,
+        late_s=0.0,
     )
 
 
 def _concatenated(parts: Sequence[Embeddings], dimension: int, names: tuple[str, ...], loaded_s: float) -> Embeddings:
     if not parts:
         nothing = np.empty((0, dimension), np.float32)
-        return Embeddings(
-            np.empty(0, "S1"), np.empty(0, np.int16), names, np.empty(0, np.int64), nothing, False, loaded_s
-        )
+        at_ns = np.empty(0, np.int64)
+        return Embeddings(np.empty(0, "S1"), np.empty(0, np.int16), names, at_ns, nothing, False, loaded_s, loaded_s)
     return Embeddings(
         np.concatenate([part.frame_ids for part in parts]),
         np.concatenate([part.streams for part in parts]),
@@ -182,7 +179,20 @@ def _concatenated(parts: Sequence[Embeddings], dimension: int, names: tuple[str,
         np.concatenate([part.vectors for part in parts]),
         is_cut=False,
         loaded_s=loaded_s,
+        late_s=loaded_s,
     )
+
+
+def _joined(kept: Embeddings, fresh: Embeddings, since_ns: int, late_s: float) -> Embeddings:
+    """What was kept, and behind it what is new of what was read since."""
+    new = ~np.isin(fresh.frame_ids, kept.frame_ids[kept.at_ns >= since_ns])
+    if not new.any():
+        return replace(kept, late_s=late_s)
+    names = {name: i for i, name in enumerate(kept.stream_names)}
+    codes = np.array([names.setdefault(name, len(names)) for name in fresh.stream_names], np.int16)
+    added = _picked(replace(fresh, streams=codes[fresh.streams]), new)
+    joined = _concatenated([kept, added], kept.vectors.shape[1], tuple(names), kept.loaded_s)
+    return replace(joined, is_cut=kept.is_cut, late_s=late_s)
 
 
 def _each_once(found: Embeddings) -> Embeddings:

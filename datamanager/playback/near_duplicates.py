@@ -1,5 +1,6 @@
 """Runs of frames that hardly differ: which frames of a stream need not be looked at, stored for long, or labelled."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -100,23 +101,25 @@ class RunFinder:
         self.open: Run | None = None
         self._last: Document | None = None
 
-    def feed(self, batch: Sequence[Document]) -> Iterator[Run]:
-        """Takes a batch, and gives the runs that ended in it, those of a single frame too."""
-        for part in _alike(batch):
-            yield from self._feed(part)
+    def feed(self, batch: Sequence[Document]) -> list[Run]:
+        """Takes a batch, and gives the runs that ended in it; what is like nothing beside it makes none."""
+        return [run for part in _alike(batch) for run in self._feed(part) if run.count > 1]
 
     def _feed(self, part: Sequence[Document]) -> Iterator[Run]:
         """Embeddings of one model and dimension."""
         rows, _ = unit_rows([document["vector"] for document in part], len(part[0]["vector"]) // 4)
+        begins = np.flatnonzero(np.einsum("ij,ij->i", rows[:-1], rows[1:]) >= self._threshold)
         run, at, step = self.open, 0, _FIRST_STEP
         if run is not None and not _are_alike(run.first, part[0]):
             yield run
             run = None
         while at < len(part):
             if run is None:
-                before = None if self._last is None else _place(self._last)
-                run = Run(part[at], part[at], before, rows[at])
-                self._last, at, step = part[at], at + 1, _FIRST_STEP
+                following = begins[np.searchsorted(begins, at) :]
+                at = int(following[0]) if len(following) else len(part) - 1  # of the last the next is not known yet
+                before = part[at - 1] if at else self._last
+                run = Run(part[at], part[at], None if before is None else _place(before), rows[at])
+                at, step = at + 1, _FIRST_STEP
                 continue
             scores = rows[at : at + step] @ run.vector
             others = np.flatnonzero(scores < self._threshold)
@@ -124,13 +127,13 @@ class RunFinder:
             if n:
                 run.count += n
                 run.min_score = min(run.min_score, float(scores[:n].min()))
-                run.last = self._last = part[at + n - 1]
+                run.last = part[at + n - 1]
                 at += n
             step *= 2
             if len(others):
                 yield run
                 run = None
-        self.open = run
+        self.open, self._last = run, part[-1]
 
 
 class NearDuplicates:
@@ -206,7 +209,7 @@ class NearDuplicates:
         async with aclosing(batches):
             async for batch in batches:
                 looked_at += len(batch)
-                runs += [run for run in finder.feed(batch) if run.count > 1]
+                runs += await asyncio.to_thread(finder.feed, batch)
                 if len(runs) >= count:
                     break
         following = _leave(finder, runs, count, is_cut=looked_at >= self._max_vectors)

@@ -100,8 +100,7 @@ async def test_what_is_new_is_found_at_once_and_what_is_gone_is_left_out(
         embedding("sim", "live", late[0], T0 - 99 * NS, circle(1)[0], stream="late", output="late/embedding"),
         embedding("sim", "live", late[1], T0 + 99 * NS, circle(2)[0], stream="late", output="late/embedding"),
     ]
-    await put_results(recorder.mongo, results[:1], at_ns=T0 - 58 * NS)  # written before what was seen, visible after
-    await put_results(recorder.mongo, results[1:])
+    await put_results(recorder.mongo, results, at_ns=T0 + 99 * NS)
     found = await asked(http, frame_ids[0])
     assert [item["frame_id"] for item in found["items"]] == [late[0], late[1], frame_ids[1]]
     assert found["looked_at"] == 4
@@ -179,13 +178,37 @@ async def test_what_is_known_is_not_read_again(recorder: Recorder) -> None:
     scope = EmbeddingScope(model="embed-model", version="1", robot_id="sim", session_id="kept")
     whole = await cache.of(scope, 2)
     assert (len(whole.frame_ids), queries.read) == (300, 300)
+    clock.now_s = 4.9
     again = await cache.of(scope, 2)
     assert again.vectors is whole.vectors
-    assert queries.read == 300 + 61  # the last minute, in which something may have been late
+    assert queries.read == 300 + 1  # what was the newest, and may have a twin
+    clock.now_s = 5.1
+    assert (await cache.of(scope, 2)).vectors is whole.vectors
+    assert queries.read == 300 + 1 + 61  # the last minute, in which something may have been late
+    await cache.of(scope, 2)
+    assert queries.read == 300 + 1 + 61 + 1
     clock.now_s = 601.0
     await cache.of(scope, 2)
-    assert queries.read == 300 + 61 + 300
+    assert queries.read == 300 + 1 + 61 + 1 + 300
     assert len((await cache.of(scope, 3)).frame_ids) == 0  # no vector of that model has three numbers
+
+
+async def test_what_was_late_is_found_within_seconds(recorder: Recorder) -> None:
+    frame_ids = await embedded(recorder, "late", circle(*range(100)))
+    clock = ManualClock()
+    cache = EmbeddingCache(ResultQueries(recorder.mongo), clock, max_vectors=1000, max_bytes=1 << 20)
+    scope = EmbeddingScope(model="embed-model", version="1", robot_id="sim", session_id="late")
+    await cache.of(scope, 2)
+    late = [embedding("sim", "late", f"late-{n}", T0, circle(n)[0], stream="side") for n in range(2)]
+    await put_results(recorder.mongo, late[:1], at_ns=T0 + 40 * NS)  # 59 s before the newest
+    await put_results(recorder.mongo, late[1:], at_ns=T0 + 99 * NS)  # as new as the newest
+    clock.now_s = 4.9
+    assert (await cache.of(scope, 2)).frame_ids[100:].tolist() == [b"late-1"]
+    clock.now_s = 5.0
+    found = await cache.of(scope, 2)
+    assert found.frame_ids[100:].tolist() == [b"late-1", b"late-0"]
+    assert [found.stream_names[code] for code in found.streams[[0, 100, 101]]] == ["front", "side", "side"]
+    assert found.frame_ids[:100].astype(str).tolist() == frame_ids
 
 
 async def test_memory_bounds_what_is_looked_at(recorder: Recorder) -> None:

@@ -102,7 +102,7 @@ def test_a_filter_is_bounded() -> None:
 
 
 @given(st.text(max_size=200) | st.text(alphabet="()'\"\\ .<>=!andortcu01-e", max_size=80))
-@settings(max_examples=300)
+@settings(max_examples=200)
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(Refused):  # anything else that it raises is a failure
         parse_where(text)
@@ -290,7 +290,7 @@ async def test_filters_of_each_sort_find_some_and_not_all(stored: ResultQueries,
 @example(And((CAR, Comparison(Subject("box", "score"), ">", "x"))))
 @example(Comparison(Subject("field", "status"), "==", 0))
 @example(Comparison(Subject("value", "counts.cat"), "!=", 1))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_mongodb_finds_what_is_meant(stored: ResultQueries, known: list[Result], where: Expression) -> None:
     found = await stored.page(query(parse_where(written(where))))
     assert [document["_id"] for document in found] == [result.id for result in known if holds(where, result)]
