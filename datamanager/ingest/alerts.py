@@ -15,7 +15,7 @@ from datamanager.storage.results import RESULTS_PRODUCER
 __all__ = ["AlertWatch"]
 
 _log = get_logger(__name__)
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 _OFFER_S = 0.2  # what comes in within so long is one job: frames of a camera come 30 times a second
 _MOST_KNOWN = 20_000
 

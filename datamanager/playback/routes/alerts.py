@@ -21,7 +21,7 @@ Name = Annotated[str, PathParameter(description="the rule's name: 1 to 64 of A-Z
 @get("/alerts", summary="Alerts, the youngest first", tags=["alerts"])
 async def list_alerts(
     alert_pages: NamedDependency[AlertPages],
-    state: Annotated[str | None, QueryParameter(description="`firing` or `cleared`")] = None,
+    asked_state: Annotated[str | None, QueryParameter(name="state", description="`firing` or `cleared`")] = None,
     rule: Annotated[str | None, QueryParameter(description="name of the rule")] = None,
     robot_id: Annotated[str | None, QueryParameter(description="whose")] = None,
     session_id: Annotated[str | None, QueryParameter(description="of which session")] = None,
@@ -32,7 +32,7 @@ async def list_alerts(
 ) -> Page[AlertItem]:
     """Each time that a rule fired, and whether it has cleared."""
     wanted = {
-        "state": state,
+        "state": asked_state,  # `state` is a word of the framework's
         "rule": rule,
         "robot_id": robot_id,
         "session_id": session_id,
@@ -58,7 +58,7 @@ async def get_alert_rule(alert_rules: NamedDependency[AlertRuleDesk], name: Name
 async def put_alert_rule(
     alert_rules: NamedDependency[AlertRuleDesk], name: Name, data: JSONBody[AlertRule]
 ) -> AlertRule:
-    """Keeps a rule, in place of the one of its name. It holds within two seconds, for what comes in from then on."""
+    """Keeps a rule, in place of the one of its name. It holds within a second, for what comes in from then on."""
     return await alert_rules.put(name, data)
 
 
