@@ -30,6 +30,7 @@ __all__ = ["ResultFeeder", "message_of"]
 _log = get_logger(__name__)
 _MOST = 1000  # results of one round
 _LOOK_S = 0.5  # how often it is looked without a word from Redis
+_GATHER_S = 0.1
 _MARK_S = 0.1
 _RENEW_S = 2.0
 _IDLE_S = 10.0  # a session without results for so long is let go
@@ -140,6 +141,8 @@ class ResultFeeder:
             await self._wait(_LOOK_S if all(seat.is_idle for seat in self._seats.values()) else _MARK_S)
 
     async def _wait(self, seconds: float) -> None:
+        """Waits for news, and then for more of them: a round costs the database some writes however few it feeds."""
+        await self._clock.sleep(_GATHER_S)
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()

@@ -46,6 +46,7 @@ class Enriching:
             size_bytes=len(data),
         )
         await self.models.seed(new, data)
+        await self.models.use(manifest.name, manifest.version)
 
     async def add_zoo(self, zoo: str, **changes: Any) -> None:
         """Puts a model that comes with us in place."""
