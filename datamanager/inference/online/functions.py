@@ -40,9 +40,11 @@ def _rate(t: Floats, x: Floats) -> Floats:
 
 
 def _crossings(_: Floats, x: Floats) -> Floats:
-    """How often the values cross their mean."""
-    above = x > np.nanmean(x, axis=0)
-    count: Floats = (above[1:] != above[:-1]).sum(axis=0).astype(np.float64)
+    """How often the values cross their mean; what is missing is passed over."""
+    side = np.where(np.isnan(x), 0, np.where(x > np.nanmean(x, axis=0), 1, -1))
+    rows = np.where(side != 0, np.arange(len(x))[:, None], 0)
+    side = side[np.maximum.accumulate(rows), np.arange(x.shape[1])]
+    count: Floats = (side[1:] * side[:-1] < 0).sum(axis=0).astype(np.float64)
     return count
 
 

@@ -107,7 +107,11 @@ class Steps:
         del self._held[_name(rule, place)]  # it is changed now, and holds again once that is durable
         answers = await asyncio.to_thread(_look, held.pipeline, blocks, tail=tail)
         held.position = position
-        is_ours = await self._commit(rule, place, document, held, version, answers, fed=bool(blocks))
+        tail_ns = 0 if document is None or tail else document["tail_ns"]
+        lateness_ns = round(spec.windows.lateness_s * 1e9)
+        if blocks and lateness_ns:
+            tail_ns = self._clock.now_ns() + lateness_ns + _TAIL_NS
+        is_ours = await self._commit(rule, place, document, held, version, answers, tail_ns)
         return is_new or not is_ours
 
     async def _commit(
@@ -118,16 +122,13 @@ class Steps:
         held: _Held,
         version: int,
         answers: Sequence[Answer],
-        *,
-        fed: bool,
+        tail_ns: int,
     ) -> bool:
         pipeline, generation = held.pipeline, held.generation
         key = analytics_key(*place, rule.name, generation + 1, os.urandom(6).hex())
         results = plain_of(answers)
         state = await asyncio.to_thread(pipeline.state)
         await self._stores.checkpoints.put(key, Checkpoint(position=held.position, state=state, results=results))
-        lateness_ns = round(pipeline.spec.windows.lateness_s * 1e9)
-        tail_ns = self._clock.now_ns() + lateness_ns + _TAIL_NS if fed and lateness_ns else 0
         fields = {
             "key": key,
             "stale": None if document is None else document["key"],
