@@ -250,7 +250,9 @@ class InferenceConfig:
     max_waiting: int = _setting(
         10_000, "INFERENCE_MAX_WAITING", "most frames that wait for models in one queue", least=1
     )
-    model_max_bytes: int = _setting(2048 * _MB, "MODEL_MAX_BYTES", "largest model that `models add` takes", least=1024)
+    model_max_bytes: int = _setting(  # S3 takes no more in one PUT
+        2048 * _MB, "MODEL_MAX_BYTES", "largest model that `models add` takes", least=1024, most=5 * 1024 * _MB
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,9 +44,10 @@ class ModelRegistry:
         self._url_ttl_s = url_ttl_s
 
     async def all(self) -> Page[ModelItem]:
-        """Every model, by name."""
+        """Every model of which a version is ready, by name."""
         now_ns = self._clock.now_ns()
-        return Page(items=[model_item(document, now_ns) for document in await self._models.documents()])
+        documents = [d for d in await self._models.documents() if any(v["state"] == "ready" for v in d["versions"])]
+        return Page(items=[model_item(document, now_ns) for document in documents])
 
     async def one(self, name: str) -> ModelWithVersions:
         """One model.

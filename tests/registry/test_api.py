@@ -126,6 +126,7 @@ def test_a_file_that_is_no_model_is_refused(api: httpx.Client) -> None:
     assert (status, code) == (400, "bad_payload")
     assert "no ONNX model" in detail
     assert api.get("/models/api-zip").json()["version"] is None
+    assert "api-zip" not in {m["name"] for m in api.get("/models").json()["items"]}  # nothing of it is ready
 
 
 def test_the_models_that_come_with_us_are_there_and_stay(api: httpx.Client) -> None:

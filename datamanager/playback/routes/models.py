@@ -26,7 +26,7 @@ Version = Annotated[str, PathParameter(description="one of its versions")]
 
 @get("/models", summary="Models, by name", tags=["enrichment"])
 async def list_models(model_registry: NamedDependency[ModelRegistry]) -> Page[ModelItem]:
-    """Every model: the version in use, and on which providers it really runs in which worker."""
+    """Every model of which a version is ready: the one in use, and on which providers it really runs in which worker."""
     return await model_registry.all()
 
 
