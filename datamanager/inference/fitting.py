@@ -9,10 +9,24 @@ from datamanager.errors import Refused
 from datamanager.inference.engine import Engine, Tensor
 from datamanager.inference.manifest import FrameFit, FrameInput, Manifest
 
-__all__ = ["fit_input", "fixed_batch"]
+__all__ = ["check_exported_task", "fit_input", "fixed_batch"]
 
 _LARGEST = 8192  # pixels of a side
+_EXPORTED = ("detect", "segment", "classify", "pose", "obb", "depth")  # Ultralytics' words
 _DTYPES = ("float32", "float16", "uint8")
+
+
+def check_exported_task(manifest: Manifest, metadata: Mapping[str, str]) -> None:
+    """Checks that a model is not read as what it was not exported for: a pose model's outputs look like a detector's.
+
+    Raises:
+        Refused: `bad_payload`: Ultralytics' exporter wrote another task into it.
+    """
+    exported = "segment" if metadata.get("task") == "semantic" else metadata.get("task", "")
+    if exported in _EXPORTED and manifest.task in _EXPORTED and exported != manifest.task:
+        raise Refused(
+            "bad_payload", f"the model was exported for the task {exported}; the manifest says {manifest.task}"
+        )
 
 
 def fit_input(manifest: Manifest, engine: Engine) -> Manifest:

@@ -23,6 +23,7 @@ from datamanager.inference.answers import (
     Trouble,
 )
 from datamanager.inference.engine import Array, Engine, Tensor, open_engine
+from datamanager.inference.heap import keep_freed_memory
 from datamanager.inference.manifest import Manifest
 from datamanager.inference.model import FrameModel
 from datamanager.inference.tasks import TASKS
@@ -71,6 +72,7 @@ def load(path: str, manifest: Manifest, device: str, threads: int) -> Loaded:
         ModelFailed: it does not fit into memory, or its first calls fail.
         DatamanagerError: ONNX Runtime is not installed.
     """
+    keep_freed_memory()
     engine = open_engine(path, device, threads, manifest.options)
     if manifest.task not in TASKS:
         _held.engine, _held.frames = engine, None

@@ -11,7 +11,7 @@ import msgspec
 from datamanager.errors import Refused
 from datamanager.inference.answers import NOT_KEPT, FrameAnswer, FramePicture, Loaded, ModelFailed
 from datamanager.inference.engine import Array, Engine
-from datamanager.inference.fitting import fit_input, fixed_batch
+from datamanager.inference.fitting import check_exported_task, fit_input, fixed_batch
 from datamanager.inference.kept import KeptPictures
 from datamanager.inference.manifest import FrameInput, Manifest
 from datamanager.inference.preprocess import Small, fill_tensor, shrink
@@ -53,6 +53,7 @@ class FrameModel:
         self._kept = KeptPictures(_KEPT_BYTES)
         self._decoders = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
         self._task = TASKS[manifest.task]
+        check_exported_task(manifest, engine.metadata)
         manifest = fit_input(manifest, engine)
         self._spec = _spec(manifest)
         self._fixed = fixed_batch(next(tensor for tensor in engine.inputs if tensor.name == self._spec.name))

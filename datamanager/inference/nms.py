@@ -8,7 +8,8 @@ __all__ = ["iou_matrix", "suppress"]
 Floats = npt.NDArray[np.float64]
 
 _NO_AREA = 1e-300
-_BLOCK = 32
+_BLOCK = 32  # rows of boxes whose overlaps are worked out together
+_BEST = 256  # boxes
 _MAX_CANDIDATES = 4096  # boxes that are compared with each other, the best ones
 
 
@@ -35,11 +36,24 @@ def suppress(
     apart = chosen + (class_ids[order].astype(np.float64) * span)[:, None]
     kept: list[int] = []
     left = np.arange(len(order))
-    while len(left) and len(kept) < most:
-        best, rest = left[0], left[1:]
-        kept.append(int(best))
-        left = rest[iou_matrix(apart[best : best + 1], apart[rest])[0] <= iou]
-    return order[kept]
+    while len(left) and len(kept) < most:  # a block's best ones among themselves, then all others against them
+        block, left = left[:_BEST], left[_BEST:]
+        stays = block[_stay(iou_matrix(apart[block], apart[block]) > iou)]
+        kept += stays.tolist()
+        if len(left) and len(kept) < most:
+            left = left[~(iou_matrix(apart[stays], apart[left]) > iou).any(axis=0)]
+    return order[kept[:most]]
+
+
+def _stay(overlaps: npt.NDArray[np.bool_]) -> list[int]:
+    """Who stays of some, the best first, by which overlap: shape (n, n)."""
+    gone = np.zeros(len(overlaps), np.bool_)
+    stays = []
+    for row in range(len(overlaps)):
+        if not gone[row]:
+            stays.append(row)
+            gone |= overlaps[row]
+    return stays
 
 
 def iou_matrix(some: Floats, others: Floats) -> Floats:

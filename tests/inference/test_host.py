@@ -198,6 +198,19 @@ def test_a_model_cut_short_is_refused(tmp_path: Path) -> None:
         load(str(tmp_path / "none.onnx"), DETECT, "auto", 1)
 
 
+@pytest.mark.parametrize(("exported", "is_taken"), [("detect", True), ("", True), ("mine", True), ("pose", False)])
+def test_a_model_is_not_taken_for_what_it_was_not_exported_for(tmp_path: Path, exported: str, is_taken: bool) -> None:
+    """A pose model's output looks like that of a detector of 52 classes."""
+    outputs = {"output0": np.zeros((56, 100), np.float32)}
+    path = constant_model(tmp_path / "p.onnx", outputs, metadata={"task": exported, "names": "{0: 'person'}"})
+    if is_taken:
+        load(str(path), DETECT, "auto", 1)
+        return
+    with pytest.raises(Refused, match="exported for the task pose"):
+        load(str(path), DETECT, "auto", 1)
+    load(str(path), RAW, "auto", 1)
+
+
 SPEC = FrameInput(width=64, height=64)
 
 

@@ -47,6 +47,19 @@ def test_overlaps_are_those_of_plain_arithmetic(some: list[tuple[int, ...]], oth
     assert np.allclose(found.ravel(), [naive_iou(a, b) for a in some for b in others])
 
 
+def test_crowds_come_to_the_same_as_in_two_plain_loops() -> None:
+    """Large enough for several rounds, and for none of them to settle it all."""
+    random = np.random.default_rng(4)
+    low = random.integers(0, 300, (900, 2))
+    boxes = np.concatenate([low, low + random.integers(1, 60, (900, 2))], axis=1)
+    scores, classes = random.integers(0, 500, 900) / 500, random.integers(0, 2, 900)
+    seen = [(tuple(box), score, number) for box, score, number in zip(boxes.tolist(), scores, classes, strict=True)]
+    for most in (100, 300, 900):
+        kept = suppress(boxes.astype(np.float64), scores, classes, iou=0.3, most=most)
+        assert kept.tolist() == naive_nms(seen, 0.3, most)
+    assert 300 < len(naive_nms(seen, 0.3, 900)) < 900
+
+
 def test_more_boxes_than_are_compared_still_leave_the_best_ones() -> None:
     count = 6000
     left = np.arange(count) * 10.0
