@@ -70,7 +70,7 @@ async def rows(http: httpx.AsyncClient, session: str, stream: str, count: int) -
 
 async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> None:
     options = {
-        "windows": {"seconds": 1, "functions": ["mean", "p95"]},
+        "windows": {"seconds": 1, "functions": ["mean", "p95"], "lateness_s": 0},
         "anomaly": {"warm_up": 10},
         "learn": {"target": "a", "features": ["b"]},
     }
@@ -98,7 +98,7 @@ async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> 
 
 async def test_a_stored_range_is_learned_from(http: httpx.AsyncClient) -> None:
     await send(http, messages("old", 30))
-    options = {"windows": {"seconds": 1}, "anomaly": {"warm_up": 10}}
+    options = {"windows": {"seconds": 1, "lateness_s": 0}, "anomaly": {"warm_up": 10}}
     rule = {"kind": "time_series", "robot_id": "arm", "session_id": "new", "stream": "joints", "options": options}
     assert (await http.put("/enrichments/trained", json=rule)).status_code == 200
     body = {"robot_id": "arm", "session_id": "old", "stream": "joints", "start": "1700000000", "end": "1700000025"}

@@ -22,7 +22,7 @@ from datamanager.storage.telemetry import Telemetry
 from datamanager.worker.analytics.checkpoints import Checkpoint, Checkpoints
 from datamanager.worker.analytics.steps import Steps, Stores
 
-__all__ = ["T0_NS", "Bench", "Killed", "Killer", "made_blocks", "rule"]
+__all__ = ["SECRET", "T0_NS", "Bench", "Killed", "Killer", "made_blocks", "rule"]
 
 S_NS = 1_000_000_000
 T0_NS = 1_700_000_000 * S_NS
