@@ -45,22 +45,28 @@ class Deliveries:
         outage = Outage(stop)
         while not stop.is_set():
             try:
-                await self._look()
+                is_more = await self._look()
             except Unavailable as exc:
                 await outage.wait(exc)
+                continue
+            outage.over()
+            if is_more:
+                await asyncio.wait(self._busy.values(), timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             else:
-                outage.over()
                 await wait_unless(stop, _LOOK_S)
         if self._busy:
             await asyncio.wait(self._busy.values())
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Begins what is due, as far as there is room; returns whether anything was."""
         self._busy = {alert_id: task for alert_id, task in self._busy.items() if not task.done()}
         room = _AT_ONCE - len(self._busy)
-        if room > 0:
-            for alert_id in await self._alerts.due(self._clock.now_ns(), room):
-                if alert_id not in self._busy:
-                    self._busy[alert_id] = asyncio.create_task(self._deliver(alert_id))
+        if room <= 0:
+            return True
+        fresh = [a for a in await self._alerts.due(self._clock.now_ns(), room) if a not in self._busy]
+        for alert_id in fresh:
+            self._busy[alert_id] = asyncio.create_task(self._deliver(alert_id))
+        return bool(fresh)
 
     async def _deliver(self, alert_id: str) -> None:
         try:
