@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -105,3 +107,27 @@ async def test_frames_are_found_by_what_they_show(server: str, session: str) -> 
         assert changed[160, 155:165].any()
         assert not changed[205:, :].any()
         assert not changed[130:190, 180:].any()
+
+
+def test_the_page_s_example_runs(server: str, session: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "enrichment.md").read_text()
+    (block,) = [
+        found
+        for found in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        if "reader.similar(" in found
+    ]
+    for written, here in {
+        "http://127.0.0.1:8080": server,
+        '"arm-1"': '"e2e"',
+        '"run-7"': f'"{session}"',
+        '"front': '"cam',
+    }.items():
+        assert written in block
+        block = block.replace(written, here)
+    space: dict[str, Any] = {}
+    exec(block, space)  # noqa: S102 - our own page
+    assert [result.t_ns for result in space["both"]] == [T0 + n * STEP_NS for n in range(5, FRAMES)]
+    assert space["blue"] == [pytest.approx((240, 40, 300, 100), abs=5)] * 5
+    assert len(space["alike"].frames) >= 4
+    assert space["drawn"][:2] == b"\xff\xd8"
+    assert sum(run.count for run in space["still"]) >= 5

@@ -101,7 +101,7 @@ def draw_overlay(
     best = sorted(boxes, key=lambda box: -box.score)[:_MOST_BOXES]
     placed = [(box, rect) for box in best if (rect := _scaled(box.box, scale, image.size)) is not None]
     draw = ImageDraw.Draw(image)
-    line = max(1, round(min(image.size) / 180))
+    line = max(1 if image.height < _LABELS_FROM else 2, round(min(image.size) / 180))
     for box, rect in reversed(placed):
         _draw_box(draw, rect, box.colour, line)
     if image.height >= _LABELS_FROM:
