@@ -1,4 +1,4 @@
-"""Kind `toml`: a TOML document (toml.io, v1.0.0), kept as it is."""
+"""Kind `toml`: a TOML document (toml.io, v1.1.0), kept as it is."""
 
 from datamanager.errors import Refused
 from datamanager.kinds.documents.mismatch import naming_others

@@ -304,6 +304,11 @@ def test_what_is_no_toml_is_refused_where_it_goes_wrong(data: bytes, offset: int
     assert (refusal.code, refusal.offset) == ("bad_payload", offset)
 
 
+def test_toml_1_1_is_toml() -> None:
+    data = b'a = {\n b = 1, # why\n c = 07:32,\n}\nd = "\\e[0m \\x41"\n'
+    assert read("toml", data) == {"a": {"b": 1, "c": "07:32:00"}, "d": "\x1b[0m A"}
+
+
 def test_toml_without_a_key_is_toml() -> None:
     assert look("toml", b"")["shape"]["entries"] == 0
     assert read("toml", b"# nothing") == {}

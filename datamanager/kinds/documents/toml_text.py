@@ -1,8 +1,9 @@
-"""TOML by Python's own parser, and what it says of an error."""
+"""TOML by tomli, which reads version 1.1 as Python's own parser does not yet, and what it says of an error."""
 
 import re
-import tomllib
 from typing import Any
+
+import tomli
 
 from datamanager.errors import Refused
 from datamanager.kinds.documents.whole import BOM, check_utf8, offset_of_line
@@ -21,7 +22,7 @@ def toml_value(data: bytes) -> dict[str, Any]:
     shift = len(BOM) if data.startswith(BOM) else 0
     text = check_utf8(data[shift:])
     try:
-        return tomllib.loads(text)
+        return tomli.loads(text)
     except RecursionError as exc:
         raise Refused("too_deep", "it nests deeper than can be read") from exc
     except ValueError as exc:  # also a number of more digits than Python reads, or a date that is none
