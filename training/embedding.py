@@ -28,7 +28,7 @@ __all__ = ["Views", "duplicates", "embedded", "made_views", "measured", "recalls
 
 SEED = 40
 SIZE, DIMENSIONS = 128, 64
-NEAR = 0.9  # cosine
+NEAR = 0.94  # cosine
 _EVAL_SEED = 9200
 _CLASSES, _MEMBERS = 800, 6
 _ORIENTATIONS, _CELLS = 8, 8
@@ -55,7 +55,7 @@ def main() -> None:
         about="What a frame looks like: where which colours and edges are; for frames like this one and near-duplicates",
         options={"dimensions": DIMENSIONS, "near_duplicate": NEAR},
     )
-    ship(Made(model, manifest, SEED, measured(model, NEAR, sets)), "training.embedding", began_s)
+    ship(Made(model, manifest, SEED, measured(model.SerializeToString(), NEAR, sets)), "training.embedding", began_s)
 
 
 def _model(mean: Doubles, projection: Doubles) -> onnx.ModelProto:
@@ -182,7 +182,7 @@ def _unit(graph: Graph, value: str) -> str:
 
 def _learned(rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """The mean of the features, and their projection to 64 numbers."""
-    model = _feature_model()
+    model = _feature_model().SerializeToString()
     rows = []
     for _ in range(_CLASSES):
         picture = _made(rng)
@@ -244,9 +244,9 @@ def _sized(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
-def embedded(model: onnx.ModelProto, pictures: Sequence[Pixels]) -> Floats:
-    """The first output for pictures of the model's size, one row each."""
-    session = _session(model.SerializeToString())
+def embedded(model: bytes, pictures: Sequence[Pixels]) -> Floats:
+    """The first output of a model file for pictures of its size, one row each."""
+    session = _session(model)
     rows = []
     for first in range(0, len(pictures), 16):
         batch = np.stack(pictures[first : first + 16]).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
@@ -310,13 +310,21 @@ def made_views(count: int, seed: int = _EVAL_SEED) -> Views:
     return views_of(rng, [([made_scene(rng).pixels for _ in range(count)], 1)])
 
 
-def recorded_views(folder: Path, seed: int = _EVAL_SEED) -> Views:
-    """Of the real recordings: a mobile robot's frames a second apart, and a hand-held camera's every 133 ms."""
+def recorded_views(folder: Path, seed: int = _EVAL_SEED, sparse: int = 1) -> Views:
+    """Of the real recordings: a mobile robot's frames a second apart, and a hand-held camera's every 133 ms.
+
+    Args:
+        folder: of the recordings.
+        seed: of what they are altered by.
+        sparse: one in so many is taken.
+    """
     frames = read_recordings(folder).frames
     groups = []
     for name, step, apart in (("rear_rgb", 1, 1), ("front_rgb", 4, 15)):
-        files = frames[name].files[::step]
-        groups.append(([np.asarray(Image.open(f).convert("RGB").resize((320, 240))) for f in files], apart))
+        files = frames[name].files[:: step * sparse]
+        groups.append(
+            ([np.asarray(Image.open(f).convert("RGB").resize((320, 240))) for f in files], -(-apart // sparse))
+        )
     return views_of(np.random.default_rng(seed), groups)
 
 
@@ -352,7 +360,7 @@ def duplicates(vectors: Floats, views: Views, near: float | None = None) -> dict
     }
 
 
-def measured(model: onnx.ModelProto, near: float, sets: Mapping[str, Views]) -> dict[str, Any]:
+def measured(model: bytes, near: float, sets: Mapping[str, Views]) -> dict[str, Any]:
     """On each set, beside grey thumbnails with the threshold that suits them there."""
     result: dict[str, Any] = {}
     for name, views in sets.items():
