@@ -16,7 +16,8 @@ from datamanager.errors import Refused
 from datamanager.inference.host import NOT_KEPT, FramePicture, ModelFailed, infer, load, run_arrays
 from datamanager.inference.kept import KeptPictures
 from datamanager.inference.manifest import FrameInput, Manifest
-from datamanager.inference.preprocess import Small, place
+from datamanager.inference.placement import place
+from datamanager.inference.preprocess import Small
 
 DETECT = Manifest(name="m", version="1", task="detect")
 RAW = Manifest(name="m", version="1", task="raw")

@@ -14,7 +14,8 @@ from support.image_samples import depth_values, make_samples
 
 from datamanager.errors import Refused
 from datamanager.inference.manifest import FrameFit, FrameInput
-from datamanager.inference.preprocess import FILL, fill_tensor, place, shrink
+from datamanager.inference.placement import place
+from datamanager.inference.preprocess import FILL, fill_tensor, shrink
 
 SIDES = st.integers(1, 5000)
 

@@ -11,7 +11,7 @@ from datamanager.errors import Refused
 from datamanager.inference.answers import Box
 from datamanager.inference.manifest import Layout, Manifest
 from datamanager.inference.nms import suppress
-from datamanager.inference.preprocess import Placement
+from datamanager.inference.placement import Placement
 from datamanager.inference.tasks.choice import Choice
 from datamanager.inference.tasks.names import class_names
 from datamanager.inference.tasks.task import Array, Call, floats

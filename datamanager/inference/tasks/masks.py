@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datamanager.inference.manifest import FrameInput
-from datamanager.inference.preprocess import Placement
+from datamanager.inference.placement import Placement
 from datamanager.inference.tasks.task import Array, floats
 
 __all__ = ["grid_of", "nearest", "run_lengths", "sample", "value_runs"]

@@ -10,7 +10,7 @@ from datamanager.errors import Refused
 from datamanager.inference.answers import FrameAnswer
 from datamanager.inference.manifest import Manifest
 from datamanager.inference.options import read_count, read_number
-from datamanager.inference.preprocess import Placement
+from datamanager.inference.placement import Placement
 from datamanager.inference.tasks.boxes import Found, complete_boxes, find_boxes, to_boxes
 from datamanager.inference.tasks.detect import count
 from datamanager.inference.tasks.masks import grid_of, nearest, run_lengths, sample, value_runs

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from datamanager.inference.answers import FrameAnswer
 from datamanager.inference.manifest import FrameInput, Manifest
-from datamanager.inference.preprocess import Placement
+from datamanager.inference.placement import Placement
 from datamanager.inference.tasks.choice import Choice
 
 __all__ = ["Array", "Call", "FrameTask", "Outputs", "Shapes", "floats"]
