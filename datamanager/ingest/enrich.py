@@ -5,9 +5,10 @@ the ack. All else happens once a frame is durable, and may lag or get lost: what
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ __all__ = ["EnrichPolicy"]
 _RULES_S = 1.0  # how soon a rule holds of which no word came
 _LOOK_S = 0.25
 _MAX_STREAMS = 50_000  # whose state is kept; one that is forgotten begins anew
+_SEEN = 16  # frames of a stream that one which comes late may be compared with: as many as go to S3 at a time
 
 _log = get_logger(__name__)
 
@@ -36,15 +38,15 @@ class _Watch:
 
     rule: Enrichment
     picker: FramePicker
-    previous: PreviousFrame | None = None
+    seen: list[PreviousFrame] = field(default_factory=list)
 
-    def next_previous(self, frame: PreviousFrame) -> PreviousFrame | None:
-        """The frame that this one is to be compared with; none for one that comes behind a younger one."""
-        before = self.previous
-        if before is not None and before.t_ns >= frame.t_ns:
-            return None
-        self.previous = frame
-        return before
+    def before(self, frame: PreviousFrame) -> PreviousFrame | None:
+        """The frame that this one is to be compared with: frames become durable in another order than they were taken in."""
+        at = bisect_left(self.seen, frame.t_ns, key=lambda seen: seen.t_ns)
+        found = self.seen[at - 1] if at > 0 else None
+        self.seen.insert(at, frame)
+        del self.seen[:-_SEEN]
+        return found
 
 
 class EnrichPolicy:
@@ -101,7 +103,7 @@ class EnrichPolicy:
                 self._ask(watch, document, must=watch.rule.name in pending)
 
     def _ask(self, watch: _Watch, document: dict[str, Any], *, must: bool) -> None:
-        rule, t_ns = watch.rule, document["t_ns"]
+        rule, t_ns = watch.rule, int(document["t_ns"])  # of an upload it is BSON's own kind of integer
         if not must and not watch.picker.is_due(t_ns):
             return  # not shed: the rule wants no more
         is_kept = must or watch.picker.keeps(self._rate.fraction(rule.urgency))
@@ -118,7 +120,7 @@ class EnrichPolicy:
             asked_ns=self._clock.now_ns(),
             urgency=rule.urgency,
             must=must,
-            previous=watch.next_previous(frame) if is_kept else None,
+            previous=watch.before(frame) if is_kept else None,
         )
         if is_kept:
             self._feed.offer(job)

@@ -77,7 +77,7 @@ class Unenriched:
         before = place | {"t_ns": {"$lt": frame["t_ns"]}, "role": frame["role"]}
         with translated():
             found = await self._frames.find_one(before, {"t_ns": 1, "keys": 1}, sort=[("t_ns", -1)])
-        return None if found is None else PreviousFrame(found["_id"], found["keys"]["original"], found["t_ns"])
+        return None if found is None else PreviousFrame(found["_id"], found["keys"]["original"], int(found["t_ns"]))
 
 
 def _job(rule: Enrichment, frame: Document, previous: PreviousFrame | None) -> InferenceJob:
@@ -89,8 +89,8 @@ def _job(rule: Enrichment, frame: Document, previous: PreviousFrame | None) -> I
         stream=frame["stream"],
         frame_id=frame["_id"],
         key=frame["keys"]["original"],
-        t_ns=frame["t_ns"],
-        asked_ns=frame["enrich"]["since_ns"],
+        t_ns=int(frame["t_ns"]),  # what MongoDB gives is BSON's own kind of integer
+        asked_ns=int(frame["enrich"]["since_ns"]),
         urgency=rule.urgency,
         must=True,
         previous=previous,
