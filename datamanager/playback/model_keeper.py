@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from datamanager.clock import Clock
-from datamanager.errors import DatamanagerError, Unavailable
+from datamanager.errors import Unavailable
 from datamanager.inference.zoo import ZooModel
 from datamanager.observability import get_logger
 from datamanager.playback.model_registry import new_model
@@ -38,8 +38,10 @@ class ModelKeeper:
             await self._clock.sleep(_SWEEP_S)
             try:
                 await self._models.sweep()
-            except DatamanagerError as error:
+            except Unavailable as error:
                 _log.warning("models are swept later", error=error.detail[:200])
+            except Exception:  # noqa: BLE001  # the server must not stop for it
+                _log.exception("models cannot be swept")
 
     async def seed(self) -> None:
         """Adds the models that come with datamanager, again and again while a server behind us does not answer."""
@@ -51,10 +53,8 @@ class ModelKeeper:
                     _log.info("a model is added later", model=model.name, error=error.detail[:200])
                     await self._clock.sleep(_RETRY_S)
                     continue
-                except (DatamanagerError, OSError, RuntimeError) as error:
-                    _log.error(
-                        "a model that comes with datamanager cannot be added", model=model.name, error=str(error)
-                    )
+                except Exception:  # noqa: BLE001  # the server must not stop for it
+                    _log.exception("a model that comes with datamanager cannot be added", model=model.name)
                 break
 
     async def _add(self, model: ZooModel) -> None:

@@ -7,7 +7,17 @@ from datamanager.errors import Conflict, NotFound, Refused
 from datamanager.storage.model_documents import NewModel, version_of
 from datamanager.storage.mongo import Document
 
-__all__ = ["Change", "is_known", "marks", "no_version", "put_entry", "refuse_if_busy", "refuse_removal", "revives"]
+__all__ = [
+    "Change",
+    "is_known",
+    "marks",
+    "no_version",
+    "put_entry",
+    "refuse_if_busy",
+    "refuse_other_task",
+    "refuse_removal",
+    "revives",
+]
 
 MAX_VERSIONS = 100
 Change = Callable[[Document], None]
@@ -54,8 +64,27 @@ def refuse_if_busy(name: str, entry: Document, now_ns: int, *, gone: bool = Fals
         raise Conflict(f"{what} is being looked at: try again")
 
 
+def refuse_other_task(document: Document, task: str) -> None:
+    """All versions of a model are of one task, so that what rules are made for, and their result streams, stay what they are.
+
+    Raises:
+        Conflict: those that are ready are of another one.
+    """
+    for entry in document["versions"]:
+        if entry["state"] == "ready" and entry["task"] != task:
+            raise Conflict(
+                f"the model {document['_id']} is of task {entry['task']}: one of task {task} needs another name"
+            )
+
+
 def put_entry(document: Document, entry: Document) -> None:
-    """Puts a version's entry in place of what there was of it."""
+    """Puts a version's entry in place of what there was of it.
+
+    Raises:
+        Conflict: it is of another task than the versions that are ready.
+        Refused: `over_quota`.
+    """
+    refuse_other_task(document, entry["task"])
     others = [each for each in document["versions"] if each["version"] != entry["version"]]
     if len(others) >= MAX_VERSIONS:
         raise Refused("over_quota", f"the model {document['_id']} has {MAX_VERSIONS} versions, which is the most")

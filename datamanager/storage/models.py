@@ -19,6 +19,7 @@ from datamanager.storage.model_changes import (
     no_version,
     put_entry,
     refuse_if_busy,
+    refuse_other_task,
     refuse_removal,
     revives,
 )
@@ -85,7 +86,7 @@ class Models(ModelStore):
 
         Raises:
             Refused: `too_large`, `over_quota`.
-            Conflict: the version is there with another file or manifest, or is being removed.
+            Conflict: the version is there with another file or manifest or is being removed, or others are of another task.
         """
         if new.size_bytes > self._max_bytes:
             raise Refused("too_large", f"the model has {new.size_bytes} bytes, {self._max_bytes} are the most")
@@ -182,14 +183,11 @@ class Models(ModelStore):
 
         Returns:
             Whether it was not there.
+
+        Raises:
+            Conflict: somebody's own model of another task has its name.
         """
-        try:
-            entry = version_of(await self.document(new.name), new.version)
-        except NotFound:
-            entry = None
-        if entry is not None:
-            if entry["checksum"] != new.checksum:
-                _log.warning("a model of another file stands in place of ours", model=new.name, version=new.version)
+        if not await self._is_free(new):
             return False
         await self._s3.put(model_key(new.name, new.version), data)
         await self._s3.put(manifest_key(new.name, new.version), new.manifest, content_type="application/json")
@@ -199,6 +197,7 @@ class Models(ModelStore):
             nonlocal added
             added = version_of(document, new.version) is None
             if added:
+                refuse_other_task(document, new.task)
                 old = current_of(document)
                 document["versions"].append(entry_of(new, "ready", self._clock.now_ns()))
                 if old is None or old["bundled"]:
@@ -206,6 +205,20 @@ class Models(ModelStore):
 
         await self.change(new.name, change, make=True)
         return added
+
+    async def _is_free(self, new: NewModel) -> bool:
+        """Whether a version that comes with datamanager is not there, nor anything that it cannot stand beside."""
+        try:
+            document = await self.document(new.name)
+        except NotFound:
+            return True
+        entry = version_of(document, new.version)
+        if entry is None:
+            refuse_other_task(document, new.task)
+            return True
+        if entry["checksum"] != new.checksum:
+            _log.warning("a model of another file stands in place of ours", model=new.name, version=new.version)
+        return False
 
     async def sweep(self) -> None:
         """Removes what was begun and abandoned, and what a removal left that did not come to its end."""
@@ -272,6 +285,7 @@ class Models(ModelStore):
             entry = version_of(document, version)
             if entry is None or entry["checksum"] != checksum or entry["state"] == "removing":
                 raise Conflict(f"the model {name} {version} was removed or begun anew meanwhile")
+            refuse_other_task(document, entry["task"])
             entry["state"] = "ready"
             entry.pop("check_until_ns", None)
             if entry["use"]:

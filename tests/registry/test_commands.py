@@ -41,14 +41,14 @@ def test_a_model_is_added_switched_and_removed(server: str, model: Path) -> None
     )
     assert (manifest["detect"]["confidence"], manifest["detect"]["track"]) == (0.4, False)
     model.write_bytes(tiny_model(22))
-    assert "has the checksum" not in administer(server, "models", "add", "cli-a", model, "--task", "embed", "--no-use")
+    assert "has the checksum" not in administer(server, "models", "add", "cli-a", model, "--task", "detect", "--no-use")
     first, second = told(server, "/models/cli-a")["versions"]
     assert first["in_use"]
     assert second["manifest"]["input"] is None  # the model says it itself
     assert administer(server, "models", "use", "cli-a", second["version"]) == f"cli-a {second['version']} is in use\n"
     listed = administer(server, "models", "list")
     assert listed.splitlines()[0].split() == ["NAME", "VERSION", "TASK", "SIZE", "RUNS", "ON", "ABOUT"]
-    assert any(line.split()[:3] == ["cli-a", second["version"], "embed"] for line in listed.splitlines())
+    assert any(line.split()[:3] == ["cli-a", second["version"], "detect"] for line in listed.splitlines())
     assert "cli-a" in {m["name"] for m in json.loads(administer(server, "models", "list", "--json"))}
     assert administer(server, "models", "remove", "cli-a", "1") == "cli-a 1 is removed\n"
     assert administer(server, "models", "remove", "cli-a") == "cli-a is removed\n"
