@@ -21,7 +21,7 @@ __all__ = ["EventFilter", "EventHub", "EventPage", "EventPages", "EventViewer", 
 
 _log = get_logger(__name__)
 _PAGE = 500
-_BLOCK_S = 5.0
+_BLOCK_S = 0.5  # so long a process reads on that nobody watches any more
 _START_S = 2.0  # a viewer is let in after that even without Redis: what comes later reaches it
 _LEAST_PAUSE_S, _MOST_PAUSE_S = 0.05, 1.0
 _MOST_LOOKED = 20_000  # entries that one call of `/events` looks at
