@@ -70,7 +70,9 @@ def explain(error: Exception, address: Address, timeout_s: float) -> SourceError
     if isinstance(error, av.error.ExitError | TimeoutError | httpx.TimeoutException):
         return SourceSilent(f"it says nothing for {timeout_s:g} s")
     if isinstance(error, av.error.InvalidDataError):
-        return SourceError(_with_log("it sends no video that can be read", error, address), passing=False)
+        # What RTSP cannot read may be an answer that a server that is just starting or ending did not finish.
+        passing = address.kind == "rtsp"
+        return SourceError(_with_log("it sends no video that can be read", error, address), passing=passing)
     if isinstance(error, av.error.EOFError):
         return SourceEnded("it ended the connection")
     return _of_network(error, address)
@@ -88,6 +90,8 @@ def _of_network(error: Exception, address: Address) -> SourceError:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return SourceError("the connection is refused: nothing listens there")
     unknown = next((cause for cause in causes if isinstance(cause, socket.gaierror)), None)
+    if unknown is None and "Failed to resolve" in _log_of(error):
+        return SourceError(f"the host name {address.host!r} is not known", passing="Temporary" in _log_of(error))
     if unknown is not None:
         return SourceError(f"the host name {address.host!r} is not known", passing=unknown.errno == socket.EAI_AGAIN)
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
@@ -112,6 +116,10 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _with_log(said: str, error: Exception, address: Address) -> str:
     """What libav said last about it stands behind, where it said anything."""
-    log = getattr(error, "log", None)
-    more = " ".join(str(log[2]).split()) if log else ""
+    more = _log_of(error)
     return address.masked_in(f"{said} ({more[:_MOST_SAID]})" if more else said)
+
+
+def _log_of(error: Exception) -> str:
+    log = getattr(error, "log", None)
+    return " ".join(str(log[2]).split()) if log else ""

@@ -42,6 +42,7 @@ class MultipartReader:
         self._boundary = boundary
         self._data = bytearray()
         self._length: int | None = None
+        self._looked = 0  # so far there is no boundary in a body
         self._in_body = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -75,6 +76,7 @@ class MultipartReader:
             raise SourceError(f"it announces a picture of {self._length} bytes: {MOST_PICTURE_BYTES} are the most")
         del self._data[: end.end()]
         self._in_body = True
+        self._looked = 0
         return True
 
     def _body(self) -> bytes | None:
@@ -82,7 +84,8 @@ class MultipartReader:
             if len(self._data) < self._length:
                 return None
             return self._cut(self._length)
-        end = self._data.find(self._boundary)
+        end = self._data.find(self._boundary, max(0, self._looked - len(self._boundary)))
+        self._looked = len(self._data)
         if end < 0:
             if len(self._data) > MOST_PICTURE_BYTES:
                 raise SourceError(f"it sends a picture of more than {MOST_PICTURE_BYTES} bytes")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from datamanager.client import ClientSettings, Robot, Stats, Stream
+from datamanager.client import ClientSettings, Robot, Stats
 from datamanager.pull.address import Address
 from datamanager.pull.buffer import Buffer
 from datamanager.pull.chunks import Chunk
@@ -170,7 +170,7 @@ class Pull:
         data = picture.image if isinstance(picture.image, bytes) else encode_jpeg(picture.image, self._settings.quality)
         name = f"{self._target.stream}/frames" if self._settings.want == "both" else self._target.stream
         self._await_room()
-        if not self._stream(name).log_image(picture.t_ns, data, format="jpeg"):
+        if not self._robot.stream(name).log_image(picture.t_ns, data, format="jpeg"):
             self.tally.drops["no room at the client, frames"] += 1
             return
         self._acks.handed(picture.arrived_s, time.monotonic())
@@ -188,15 +188,12 @@ class Pull:
             "frame_number": chunk.first_frame,
             "camera_id": self._target.stream,
         }
-        taken = self._stream(self._target.stream).log_record(chunk.t_ns, chunk.data, "video", payload=payload)
+        taken = self._robot.stream(self._target.stream).log_record(chunk.t_ns, chunk.data, "video", payload=payload)
         self._lost_chunk = not taken
         if taken:
             self._acks.handed(chunk.arrived_s, time.monotonic())
             self.tally.nbytes += len(chunk.data)
         return taken
-
-    def _stream(self, name: str) -> Stream:
-        return self._robot.stream(name, {"source": self._address.masked})
 
     def _await_room(self) -> None:
         """A file waits for the server, where a camera cannot."""

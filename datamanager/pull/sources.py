@@ -107,7 +107,7 @@ def opened(address: Address, settings: PullSettings) -> Iterator[Source]:
 
 
 def _of_rtsp(address: Address, settings: PullSettings, resources: ExitStack) -> Source:
-    micros = str(int(settings.timeout_s * 1_000_000))
+    micros = str(int(2 * settings.timeout_s * 1_000_000))  # ours comes first: it is told apart from other errors
     options = {"rtsp_transport": "udp" if settings.udp else "tcp", "timeout": micros, "analyzeduration": "1000000"}
     container = _open_av(address.text, options, settings, resources)
     return _of_container(container, "live", None)

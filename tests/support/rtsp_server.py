@@ -1,7 +1,7 @@
 """A small real RTSP server (RFC 2326): H.264 of one camera, inside the RTSP connection (interleaved), for tests that need one that goes away.
 
 It speaks OPTIONS, DESCRIBE, SETUP (interleaved TCP), PLAY, GET_PARAMETER and TEARDOWN, packs H.264 by RFC 6184 (single units and FU-A), and runs in a
-thread of its own. The camera goes on while nobody looks, like a real one: each viewer joins where it is.
+thread of its own. Each picture bears its number, as text in an SEI. The camera goes on while nobody looks, like a real one: each viewer joins where it is.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Self
 
 from datamanager.kinds.media.annexb import begins_picture, nals
 
-__all__ = ["RtspServer", "access_units"]
+__all__ = ["RtspServer", "access_units", "numbered", "numbers_in"]
 
 _PAYLOAD = 96
 _MOST_RTP_BYTES = 1400
@@ -166,7 +166,7 @@ class RtspServer:
         at = int((time.monotonic() - self._began_s) * self._fps) + 1
         with suppress(OSError):
             while not stopped.wait(max(0.0, self._began_s + at / self._fps - time.monotonic())):
-                units = self._pictures[at % len(self._pictures)]
+                units = numbered(self._pictures[at % len(self._pictures)], at)
                 stamp = (base + int(at / self._fps * _CLOCK)) % (1 << 32)
                 packets = [payload for unit in units for payload in _payloads(unit)]
                 data = b""
@@ -179,6 +179,20 @@ class RtspServer:
                     sock.sendall(data)
                 self.sent += 1
                 at += 1
+
+
+def numbered(units: Sequence[bytes], number: int) -> list[bytes]:
+    """A picture's units with its number before its first slice (ITU-T H.264, section D.1.7)."""
+    text = (
+        b"number-of-picture" + f"{number:09d}".encode()
+    )  # 16 bytes stand for an id of their sort; one of text, then 9
+    at = next(i for i, unit in enumerate(units) if unit[0] & 31 in {1, 5})
+    return [*units[:at], bytes((6, 5, len(text))) + text + b"\x80", *units[at:]]
+
+
+def numbers_in(data: bytes) -> list[int]:
+    """The numbers of the pictures in a stream, in order."""
+    return [int(found) for found in re.findall(rb"number-of-picture(\d{9})", data)]
 
 
 def _payloads(unit: bytes) -> list[bytes]:
