@@ -36,7 +36,7 @@ from datamanager.storage.tiers import TIERS_JOB, FrameTiers
 from datamanager.storage.unenriched import Unenriched
 from datamanager.storage.url_secret import load_url_secret
 from datamanager.worker.alerts.parts import open_alert_parts
-from datamanager.worker.analytics.parts import analytics_parts
+from datamanager.worker.analytics.parts import open_analytics
 from datamanager.worker.enrich.service import EnrichService
 from datamanager.worker.enrich.sweep import EnrichSweep
 from datamanager.worker.handlers import Handlers, each
@@ -99,8 +99,9 @@ async def work(config: Config, stop: asyncio.Event) -> None:
         if secret is None:
             return
         queue = JobQueue(redis, clock, consumer=_consumer(), max_tries=config.worker.job_retries)
-        interval_s = config.worker.sweep_interval_s
-        analytics = analytics_parts(mongo, redis, s3, clock, queue, secret, sweep_interval_s=interval_s)
+        analytics = await stack.enter_async_context(
+            open_analytics(config, mongo, redis, s3, clock, queue, secret, _models_folder(config))
+        )
         alerts = await stack.enter_async_context(open_alert_parts(config, mongo, redis, clock, queue))
         runner, sweep = await stack.enter_async_context(
             _put_together(config, clock, mongo, s3, queue, {**analytics.handlers, **alerts.handlers})
@@ -152,7 +153,6 @@ def _enrichment(
     config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts
 ) -> tuple[EnrichService, EnrichSweep]:
     inference, worker = config.inference, config.worker
-    folder = inference.models_dir or str(Path(tempfile.gettempdir()) / f"datamanager-models-{os.getuid()}")
     name = _consumer()
     queue = InferenceQueue(redis, clock, sheds, consumer=name, max_waiting=inference.max_waiting)
     rules, store = Enrichments(mongo, redis), ResultStore(mongo, redis, clock)
@@ -164,7 +164,7 @@ def _enrichment(
         s3,
         clock,
         inference,
-        Path(folder),
+        _models_folder(config),
         name=name,
         job_timeout_s=worker.job_timeout_s,
     )
@@ -179,6 +179,12 @@ def _enrichment(
         job_timeout_s=worker.job_timeout_s,
     )
     return service, sweep
+
+
+def _models_folder(config: Config) -> Path:
+    """Where models lie on this machine."""
+    folder = config.inference.models_dir
+    return Path(folder) if folder else Path(tempfile.gettempdir()) / f"datamanager-models-{os.getuid()}"
 
 
 def _consumer() -> str:

@@ -96,6 +96,22 @@ async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> 
     assert names == {"joints", "joints/windows", "joints/anomaly", "joints/predictions"}
 
 
+async def test_the_anomaly_model_that_comes_with_us_looks_at_telemetry(http: httpx.AsyncClient) -> None:
+    options = {"windows": {"seconds": 1, "lateness_s": 0}, "emit": False}
+    rule = {"kind": "time_series", "model": "anomaly", "session_id": "net", "stream": "joints", "options": options}
+    end_s = time.monotonic() + 20
+    while (put := await http.put("/enrichments/net", json=rule)).status_code != 200:
+        assert time.monotonic() < end_s, put.text  # it is there soon after the start
+        await asyncio.sleep(0.3)
+    await asyncio.sleep(1.5)
+    await send(http, messages("net", 40))
+    scores = await rows(http, "net", "anomaly", 30)
+    assert set(scores["channels"]["model"]) == {"anomaly"}
+    best = max(zip(scores["channels"]["score"], scores["channels"]["channel"], scores["offset_ns"], strict=True))
+    assert best[1] == "a"
+    assert abs((int(scores["start_ns"]) + best[2] - T0_NS) / S_NS - 32) <= 2
+
+
 async def test_a_stored_range_is_learned_from(http: httpx.AsyncClient) -> None:
     await send(http, messages("old", 30))
     options = {"windows": {"seconds": 1, "lateness_s": 0}, "anomaly": {"warm_up": 10}}

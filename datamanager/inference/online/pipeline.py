@@ -1,13 +1,14 @@
 """All that a rule asks of one stream, step by step: samples in, answers out, and a state that can be gone on from exactly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from datamanager.errors import DatamanagerError
+from datamanager.inference.online.channel_windows import ChannelWindows, Question, WindowShape
 from datamanager.inference.online.functions import Floats, WindowFunction, function_named
 from datamanager.inference.online.learners import DriftWatch, Learner, TreeScore
 from datamanager.inference.online.score import Oddity, RobustScore
@@ -30,6 +31,7 @@ class Answer:
         drifted: the channels whose mean has just come to be another one.
         is_odd: whether it counts as an anomaly.
         window: what it is of.
+        question: what an anomaly model is asked of it; None where the rule names none.
     """
 
     end_ns: int
@@ -37,13 +39,23 @@ class Answer:
     parts: dict[Part, dict[str, float | int | str]] = field(default_factory=dict)
     drifted: list[str] = field(default_factory=list)
     is_odd: bool = False
+    question: Question | None = None
+
+    def told(self, score: float, channel: str, threshold: float) -> "Answer":
+        """The same with what an anomaly model says; what was learned online stands beside it."""
+        online = self.parts.get("anomaly", {})
+        is_odd = self.is_odd or score >= threshold
+        said = {f"online_{name}": value for name, value in online.items() if name != "flagged"}
+        said |= {"score": score, "flagged": int(is_odd), "channel": channel}
+        return replace(self, parts={**self.parts, "anomaly": said}, is_odd=is_odd)
 
 
 class Pipeline:
     """The state of one rule for one stream. What it says hangs on the samples alone: it is seeded, and asks no clock."""
 
-    def __init__(self, spec: OnlineSpec) -> None:
+    def __init__(self, spec: OnlineSpec, model: WindowShape | None = None) -> None:
         self.spec = spec
+        self._inputs = None if model is None else ChannelWindows(model)
         self.windower = Windower(spec.windows)
         self._functions: dict[str, WindowFunction] = {
             name: function for name in spec.windows.functions if (function := function_named(name)) is not None
@@ -85,7 +97,8 @@ class Pipeline:
         drifted = self._drifted(answer, window)
         self.anomalies += is_odd
         self.drifts += len(drifted)
-        return Answer(answer.end_ns, window, answer.parts, drifted, is_odd)
+        question = None if self._inputs is None else self._inputs.take(window)
+        return Answer(answer.end_ns, window, answer.parts, drifted, is_odd, question)
 
     def _values(self, window: Window) -> dict[str, float]:
         t_s = (window.t_ns - window.t_ns[0]) / 1e9
@@ -153,6 +166,7 @@ class Pipeline:
             "spec": self.spec.hash,
             "windower": self.windower.state(),
             "counts": [self.windows, self.anomalies, self.drifts],
+            "inputs": None if self._inputs is None else self._inputs.state(),
             "models": {name: model.state() for name, model in self._models().items()},
         }
 
@@ -170,6 +184,8 @@ class Pipeline:
             raise DatamanagerError("the state is of another form or of another rule")
         self.windower.restore(state["windower"])
         self.windows, self.anomalies, self.drifts = state["counts"]
+        if self._inputs is not None and state["inputs"] is not None:
+            self._inputs.restore(state["inputs"])
         self.learn_from(state)
 
     def learn_from(self, state: Mapping[str, Any]) -> None:

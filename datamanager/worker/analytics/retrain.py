@@ -5,7 +5,6 @@ import time
 
 from datamanager.errors import NotFound, Refused
 from datamanager.inference.online.pipeline import Pipeline
-from datamanager.inference.online.spec import read_spec
 from datamanager.observability import get_logger
 from datamanager.storage.analytics import Analyses
 from datamanager.storage.enrichments import Enrichments
@@ -15,6 +14,7 @@ from datamanager.storage.mongo import Document
 from datamanager.storage.replay import Replay
 from datamanager.worker.analytics.checkpoints import Checkpoint, Checkpoints
 from datamanager.worker.analytics.columns import samples_of
+from datamanager.worker.analytics.steps import spec_of
 
 __all__ = ["Retrain"]
 
@@ -54,7 +54,7 @@ class Retrain:
 
     async def _learn(self, document: Document) -> None:
         rule = await self._enrichments.get(document["rule"])
-        spec = read_spec(rule.options)
+        spec = spec_of(rule)
         pipeline = Pipeline(spec)
         began_s = time.monotonic()
         samples = 0

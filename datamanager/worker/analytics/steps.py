@@ -14,8 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from datamanager.clock import Clock
 from datamanager.errors import ConfigError, DatamanagerError, Refused, Unavailable
+from datamanager.inference.host import ModelFailed
+from datamanager.inference.online.channel_windows import WindowShape
 from datamanager.inference.online.pipeline import Answer, Pipeline
 from datamanager.inference.online.spec import OnlineSpec, read_spec
 from datamanager.observability import METRICS, get_logger
@@ -27,9 +31,10 @@ from datamanager.storage.mongo import Document
 from datamanager.storage.results import ResultStore
 from datamanager.worker.analytics.checkpoints import Checkpoint, Checkpoints
 from datamanager.worker.analytics.columns import samples_of
+from datamanager.worker.analytics.models import TelemetryModels
 from datamanager.worker.analytics.results import Place, plain_of, result_of
 
-__all__ = ["Steps", "Stores"]
+__all__ = ["Steps", "Stores", "spec_of"]
 
 _log = get_logger(__name__)
 _BLOCKS = 200  # of one step
@@ -58,10 +63,17 @@ class _Held:
 
 
 class Steps:
-    """Takes steps. Any number of workers may, of the same stream too."""
+    """Takes steps. Any number of workers may, of the same stream too.
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
+    Args:
+        stores: what they read and write.
+        clock: tells how long a stream is silent.
+        models: the models that rules name.
+    """
+
+    def __init__(self, stores: Stores, clock: Clock, models: TelemetryModels | None = None) -> None:
         self._stores = stores
+        self._models = models
         self._clock = clock
         self._held: OrderedDict[str, _Held] = OrderedDict()
 
@@ -81,7 +93,7 @@ class Steps:
             if document is not None and document["unwritten"]:
                 await self._write(rule, place, document)
             return await self._next(rule, place, document, settle=settle)
-        except (Unavailable, ConfigError):
+        except (Unavailable, ConfigError, ModelFailed):
             self._held.pop(_name(rule, place), None)
             raise
         except DatamanagerError as error:
@@ -95,8 +107,9 @@ class Steps:
     async def _next(self, rule: Enrichment, place: Place, document: Document | None, *, settle: bool) -> bool:
         if document is not None and document["error"] and document["spec"] == _hash(rule):
             return False  # it stands as it is until the rule is changed
-        spec = read_spec(rule.options)
-        held, version = await self._state(rule, place, document, spec)
+        spec = spec_of(rule)
+        model = await self._models.get(rule.model) if rule.model and self._models is not None else None
+        held, version = await self._state(rule, place, document, spec, None if model is None else model.shape)
         blocks, position = await self._stores.follower.new_blocks(*place, held.position, _BLOCKS)
         is_new = position != held.position
         tail = not is_new and document is not None and 0 < document["tail_ns"] <= self._clock.now_ns()
@@ -106,6 +119,13 @@ class Steps:
             return False
         del self._held[_name(rule, place)]  # it is changed now, and holds again once that is durable
         answers = await asyncio.to_thread(_look, held.pipeline, blocks, tail=tail)
+        if model is not None and self._models is not None:
+            scores = await self._models.scores(model, [a.question for a in answers if a.question is not None])
+            threshold = model.shape.threshold if spec.anomaly is None else spec.anomaly.threshold
+            answers = [
+                answer if score is None else answer.told(*score, threshold)
+                for answer, score in zip(answers, scores, strict=True)
+            ]
         held.position = position
         tail_ns = 0 if document is None or tail else document["tail_ns"]
         lateness_ns = round(spec.windows.lateness_s * 1e9)
@@ -171,7 +191,12 @@ class Steps:
         await self._stores.analyses.finished(name, generation)
 
     async def _state(
-        self, rule: Enrichment, place: Place, document: Document | None, spec: OnlineSpec
+        self,
+        rule: Enrichment,
+        place: Place,
+        document: Document | None,
+        spec: OnlineSpec,
+        shape: WindowShape | None,
     ) -> tuple[_Held, int]:
         """The state to go on from, and the version of what the rule began with."""
         learned = await self._stores.analyses.learned(rule.name)
@@ -183,7 +208,7 @@ class Steps:
         if held is not None and held.generation == generation and is_same and document["learned"] == version:  # type: ignore[index]  # it is one where `is_same`
             self._held.move_to_end(name)
             return held, version
-        pipeline = Pipeline(spec)
+        pipeline = Pipeline(spec, shape)
         if document is None or not document["key"]:
             position = None if spec.history else begin_at(await self._stores.analyses.since(rule.name) - _EARLY_S)
             held = _Held(generation, pipeline, position or begin_at(0))
@@ -225,6 +250,18 @@ class Steps:
             self._held.popitem(last=False)
 
 
+def spec_of(rule: Enrichment) -> OnlineSpec:
+    """What a rule asks. Where it names a model nothing is scored online besides, unless its options say so.
+
+    Raises:
+        Refused: its options mean nothing.
+    """
+    spec = read_spec(rule.options)
+    if rule.model and "anomaly" not in rule.options:
+        spec = msgspec.structs.replace(spec, anomaly=None)
+    return spec
+
+
 def _name(rule: Enrichment, place: Place) -> str:
     return "/".join((rule.name, *place))
 
@@ -232,7 +269,7 @@ def _name(rule: Enrichment, place: Place) -> str:
 def _hash(rule: Enrichment) -> str:
     """That of its spec; of one that cannot be read, of its options."""
     try:
-        return read_spec(rule.options).hash
+        return spec_of(rule).hash
     except Refused:
         return hashlib.blake2b(repr(rule.options).encode(), digest_size=8).hexdigest()
 
