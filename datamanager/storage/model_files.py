@@ -17,12 +17,12 @@ from datamanager.storage.s3 import S3
 
 __all__ = ["check_model", "check_size", "fetch_model"]
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _STALE_S = 3600.0  # a download that nobody has written to for so long has no process any more
 
 
 async def check_model(s3: S3, key: str, *, size_bytes: int, checksum: str) -> None:
-    """Reads an object through, a few MB at a time, and checks that it is the model that was declared.
+    """Reads an object through, a megabyte at a time, and checks that it is the model that was declared.
 
     Raises:
         Refused: `bad_payload`: its size or checksum is another, or it is no ONNX model.
