@@ -7,6 +7,8 @@ from support.manual_clock import ManualClock
 from datamanager.config import Config
 from datamanager.storage.inference_job import InferenceJob, ShedBy
 from datamanager.storage.inference_queue import InferenceQueue
+from datamanager.storage.migrations import apply_migrations
+from datamanager.storage.mongo import Mongo, open_mongo
 from datamanager.storage.redis import Redis, open_redis
 
 QueueOf = Callable[..., InferenceQueue]
@@ -31,6 +33,22 @@ def clock() -> ManualClock:
 @pytest.fixture
 def tally() -> Tally:
     return Tally()
+
+
+@pytest.fixture(scope="session")
+async def scheduling_mongo(new_config: Callable[[], Config]) -> AsyncIterator[Mongo]:
+    """A database with its schema, which takes a second to make."""
+    async with open_mongo(new_config().mongo) as mongo:
+        await apply_migrations(mongo)
+        yield mongo
+
+
+@pytest.fixture
+async def mongo(scheduling_mongo: Mongo) -> Mongo:
+    """The same, empty."""
+    for name in ("frames_metadata", "streams", "enrichments"):
+        await scheduling_mongo.durable(name).delete_many({})
+    return scheduling_mongo
 
 
 @pytest.fixture

@@ -31,7 +31,6 @@ from datamanager.storage.inference_job import InferenceJob, TakenInference
 from datamanager.storage.inference_queue import InferenceQueue, open_inference_queue
 from datamanager.storage.mongo import Mongo, open_mongo
 from datamanager.storage.redis import Redis, open_redis
-from datamanager.storage.results import ResultStore
 from datamanager.storage.unenriched import Unenriched
 from datamanager.worker.enrich.sweep import EnrichSweep
 
@@ -332,12 +331,15 @@ async def _sweep(stage: Stage, taken: list[TakenInference]) -> None:
     async def receive(found: Sequence[TakenInference]) -> None:
         taken.extend(found)
 
+    async def give_up(found: TakenInference, why: str) -> None:
+        pytest.fail(f"{found} is given up: {why}")
+
     clock = SystemClock()
     rules = Enrichments(stage.mongo, stage.redis)
-    unenriched, store = Unenriched(stage.mongo, clock), ResultStore(stage.mongo, stage.redis, clock)
+    unenriched = Unenriched(stage.mongo, clock)
     await asyncio.sleep(SWEPT_S)
     sweep = EnrichSweep(
-        stage.queue, unenriched, rules, store, receive, clock, interval_s=SWEPT_S, job_timeout_s=SWEPT_S
+        stage.queue, unenriched, rules, receive, give_up, clock, interval_s=SWEPT_S, job_timeout_s=SWEPT_S
     )
     await sweep.sweep()
 
