@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from datamanager.inference.online.pipeline import Pipeline
 from datamanager.inference.online.spec import OnlineSpec
 
-__all__ = ["FAULTS", "Count", "Series", "found_in", "real_series", "with_fault"]
+__all__ = ["FAULTS", "T0_NS", "Count", "Series", "count", "found_in", "real_series", "with_fault"]
 
 Floats = npt.NDArray[np.float64]
 FAULTS = ("spike", "stuck", "drift", "noise", "drop-out")
