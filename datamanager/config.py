@@ -214,6 +214,10 @@ class WorkerConfig:
     job_retries: int = _setting(5, "JOB_RETRIES", "tries of a job before it is a dead letter", least=1)
     job_timeout_s: float = _setting(60.0, "JOB_TIMEOUT_S", "a job unfinished after this is taken over", least=1)
     sweep_interval_s: float = _setting(10.0, "SWEEP_INTERVAL_S", "how often lost jobs are looked for", least=0.1)
+    metrics_host: str = _setting("127.0.0.1", "WORKER_METRICS_HOST", "address that a worker tells its metrics on")
+    metrics_port: int = _setting(
+        0, "WORKER_METRICS_PORT", "port that a worker tells its metrics on; 0: none", least=0, most=65535
+    )
     media_processes: int = _setting(
         1, "MEDIA_PROCESSES", "child processes of a worker that decode sound and video", least=1
     )

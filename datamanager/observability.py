@@ -2,13 +2,15 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from datamanager.errors import ConfigError
 
-__all__ = ["METRICS", "configure_logging", "get_logger"]
+__all__ = ["METRICS", "configure_logging", "get_logger", "served_metrics"]
 
 _LEVELS = ("debug", "info", "warning", "error")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -52,6 +54,28 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of one module."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name)
     return logger
+
+
+@contextmanager
+def served_metrics(host: str, port: int) -> Iterator[None]:
+    """Answers `GET /metrics` on a port of its own while the block runs, for a process that serves nothing else; 0: does not.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+    if port == 0:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, addr=host)
+    except OSError as exc:
+        raise ConfigError(f"DATAMANAGER_WORKER_METRICS_PORT={port} cannot be listened on: {exc}") from exc
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class _Metrics:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from datamanager.playback.plain_json import plain
 from datamanager.storage.mongo import Document
 from datamanager.storage.session_totals import StreamTotals
+from datamanager.storage.shed_counts import shed_of
 
 __all__ = [
     "MAX_NOTES",
@@ -90,13 +91,17 @@ class SessionWithStats(SessionItem, frozen=True, kw_only=True):
 
 
 class StreamItem(StreamStats, frozen=True, kw_only=True):
-    """One stream. `channels` are those of a `time_series`, each with its name and type."""
+    """One stream. `channels` are those of a `time_series`, each with its name and type.
+
+    `shed` says how many of its frames enrichments did not look at, by enrichment and reason.
+    """
 
     stream: str
     kind: str
     channels: list[Any]
     metadata: Any
     created_ns: str
+    shed: dict[str, dict[str, int]]
 
 
 def robot_item(document: Document) -> RobotItem:
@@ -130,6 +135,7 @@ def stream_item(document: Document, totals: StreamTotals) -> StreamItem:
         channels=plain(document.get("channels") or []),
         metadata=plain(document.get("metadata") or {}),
         created_ns=str(document["created_ns"]),
+        shed=shed_of(document),
     )
 
 

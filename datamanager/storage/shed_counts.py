@@ -15,7 +15,7 @@ from datamanager.observability import METRICS, get_logger
 from datamanager.storage.inference_queue import InferenceJob, ShedBy
 from datamanager.storage.mongo import Document, Mongo, UpdateOne, translated
 
-__all__ = ["ShedCounts"]
+__all__ = ["ShedCounts", "shed_of"]
 
 _MAX_COUNTED = 50_000  # streams times enrichments between two writes
 _WRITE_S = 2.0
@@ -71,8 +71,8 @@ class ShedCounts:
             _log.info("counts of shed frames wait for MongoDB", error=exc.detail[:200])
             self._counted.update(counted)
 
-    async def of(self, robot_id: str, session_id: str) -> dict[str, dict[str, int]]:
-        """What was shed of a session: stream to enrichment to how many, up to some seconds ago.
+    async def of(self, robot_id: str, session_id: str) -> dict[str, dict[str, dict[str, int]]]:
+        """What was shed of a session: stream to what `shed_of` says, up to some seconds ago.
 
         Raises:
             MongoUnavailable: MongoDB does not answer.
@@ -80,12 +80,15 @@ class ShedCounts:
         wanted = {"robot_id": robot_id, "session_id": session_id, "enrichment": {"$exists": True}}
         with translated():
             found: list[Document] = await self._streams.find(wanted, {"stream": 1, "enrichment": 1}).to_list()
-        return {
-            document["stream"]: {
-                name.replace("%2E", "."): int(of["shed"]) for name, of in document["enrichment"].items() if "shed" in of
-            }
-            for document in found
-        }
+        return {document["stream"]: shed_of(document) for document in found}
+
+
+def shed_of(stream: Document) -> dict[str, dict[str, int]]:
+    """What a stream's document says of its shed frames: enrichment to reason to how many."""
+    return {
+        name.replace("%2E", "."): {by: int(count) for by, count in of.get("shed_by", {}).items()}
+        for name, of in sorted(stream.get("enrichment", {}).items())
+    }
 
 
 def _escaped(name: str) -> str:

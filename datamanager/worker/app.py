@@ -14,7 +14,7 @@ from pathlib import Path
 from datamanager.clock import Clock, SystemClock
 from datamanager.config import Config, load_config
 from datamanager.kinds.images.info import ImageLimits
-from datamanager.observability import configure_logging, get_logger
+from datamanager.observability import configure_logging, get_logger, served_metrics
 from datamanager.processes import ProcessPool
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.enrichments import Enrichments
@@ -37,6 +37,7 @@ from datamanager.storage.unenriched import Unenriched
 from datamanager.storage.url_secret import load_url_secret
 from datamanager.worker.alerts.parts import open_alert_parts
 from datamanager.worker.analytics.parts import open_analytics
+from datamanager.worker.enrich.gpu import GpuWatch
 from datamanager.worker.enrich.service import EnrichService
 from datamanager.worker.enrich.sweep import EnrichSweep
 from datamanager.worker.handlers import Handlers, each
@@ -107,15 +108,18 @@ async def work(config: Config, stop: asyncio.Event) -> None:
             _put_together(config, clock, mongo, s3, queue, {**analytics.handlers, **alerts.handlers})
         )
         sheds = ShedCounts(mongo, clock)
-        enrich, enrich_sweep = _enrichment(config, clock, mongo, redis, s3, sheds)
+        gpu = GpuWatch(clock)
+        enrich, enrich_sweep = _enrichment(config, clock, mongo, redis, s3, sheds, gpu)
+        stack.enter_context(served_metrics(config.worker.metrics_host, config.worker.metrics_port))
         _log.info("worker is ready", concurrency=config.worker.concurrency)
         async with asyncio.TaskGroup() as tasks:
-            counting = tasks.create_task(sheds.run())
+            beside = [tasks.create_task(each) for each in (sheds.run(), gpu.run())]
             async with asyncio.TaskGroup() as works:
                 sweeps = (sweep, enrich_sweep, analytics.sweep, alerts.sweep)
                 for work in (runner, enrich, alerts.deliveries, *sweeps):
                     works.create_task(work.run(stop))
-            counting.cancel()
+            for task in beside:
+                task.cancel()
     _log.info("worker has left")
 
 
@@ -150,7 +154,7 @@ async def _put_together(
 
 
 def _enrichment(
-    config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts
+    config: Config, clock: Clock, mongo: Mongo, redis: Redis, s3: S3, sheds: ShedCounts, gpu: GpuWatch
 ) -> tuple[EnrichService, EnrichSweep]:
     inference, worker = config.inference, config.worker
     name = _consumer()
@@ -165,6 +169,7 @@ def _enrichment(
         clock,
         inference,
         _models_folder(config),
+        gpu,
         name=name,
         job_timeout_s=worker.job_timeout_s,
     )

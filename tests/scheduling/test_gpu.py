@@ -79,6 +79,9 @@ async def test_it_is_watched_and_metrics_say_so(program: Path) -> None:
     watch = GpuWatch(ManualClock())
     assert watch.load is None
     watching = asyncio.create_task(watch.run())
+    await asyncio.sleep(0.2)
+    assert watch.load is None  # no model is on a GPU yet
+    watch.begin()
     async with asyncio.timeout(10):
         while watch.load is None:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.01)

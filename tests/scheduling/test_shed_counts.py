@@ -27,7 +27,10 @@ async def test_counts_add_up_by_stream_rule_and_reason(mongo: Mongo, clock: Manu
     one.count([job("f")], "age")
     await other.write()
     await one.write()
-    assert await one.of("r", "s") == {"front": {"look": 4, "by.two": 1}, "left": {"look": 1}}
+    assert await one.of("r", "s") == {
+        "front": {"look": {"age": 3, "full": 1}, "by.two": {"rate": 1}},
+        "left": {"look": {"age": 1}},
+    }
     document = await Streams(mongo).get("r", "s", "front")
     assert document is not None
     assert document["enrichment"] == {
@@ -44,7 +47,7 @@ async def test_counting_leaves_the_streams_version_alone(mongo: Mongo, clock: Ma
     counts.count([job("a")], "age")
     await counts.write()
     assert await streams.replace(read, {"metadata": {"x": 1}})
-    assert await counts.of("r", "s") == {"front": {"look": 1}}
+    assert await counts.of("r", "s") == {"front": {"look": {"age": 1}}}
 
 
 async def test_a_stream_that_is_gone_is_not_made_again(mongo: Mongo, clock: ManualClock, job: JobOf) -> None:
@@ -62,7 +65,7 @@ async def test_while_mongodb_is_away_counts_are_kept(mongo: Mongo, clock: Manual
     counts._streams = mongo.quick("streams")
     counts.count([job("b")], "age")
     await counts.write()
-    assert await counts.of("r", "s") == {"front": {"look": 2}}
+    assert await counts.of("r", "s") == {"front": {"look": {"age": 2}}}
 
 
 def test_metrics_count_by_enrichment_and_reason(mongo: Mongo, clock: ManualClock, job: JobOf) -> None:

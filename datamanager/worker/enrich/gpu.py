@@ -88,7 +88,7 @@ async def read_gpus(timeout_s: float = _TIMEOUT_S) -> list[GpuReading]:
 
 
 class GpuWatch:
-    """Reads GPUs every few seconds, for metrics and for `load`. Run `run` as a task, once CUDA has really loaded.
+    """Reads GPUs every few seconds, for metrics and for `load`, once `begin` is called. Run `run` as a task.
 
     Attributes:
         load: of the busiest GPU, 0 to 1; None while nothing is known.
@@ -98,9 +98,15 @@ class GpuWatch:
         self.load: float | None = None
         self._clock = clock
         self._every_s = every_s
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """CUDA has really loaded: there is something to read."""
+        self._begun.set()
 
     async def run(self) -> None:
         """Reads until cancelled; what cannot be read is said once, and tried again more seldom."""
+        await self._begun.wait()
         failures = 0
         while True:
             try:

@@ -92,6 +92,7 @@ class Lane:
         target_s: time from arrival to result that batches are sized for.
         shed_after_s: a frame that waited longer is given up, unless it must be looked at.
         pass_on: gives frames to another model or device while this one fails; False where there is none.
+        load: how busy its device is, 0 to 1, where that is known.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Lane:
         target_s: float,
         shed_after_s: float,
         pass_on: Callable[["Lane", Waiting], bool],
+        load: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.host = host
         self.breaker = Breaker(clock)
@@ -111,6 +113,7 @@ class Lane:
         self._target_s = target_s
         self._shed_after_s = shed_after_s
         self._pass_on = pass_on
+        self._load = load
         self._planner = self._new_planner()
         self._waiting: deque[Waiting] = deque()
         self.last_error = ""
@@ -206,7 +209,7 @@ class Lane:
         if first.alone:
             return [self._waiting.popleft()]
         alike = list(itertools.takewhile(lambda w: not w.alone and w.rule.options == first.rule.options, self._waiting))
-        plan = self._planner.plan(len(alike), self._waited_s(first))
+        plan = self._planner.plan(len(alike), self._waited_s(first), self._load())
         if not plan.take:
             await self._clock.sleep(plan.wait_s)
             return []

@@ -20,6 +20,7 @@ from datamanager.storage.models import Models, StoredModel
 from datamanager.storage.results import Result, ResultStore
 from datamanager.storage.s3 import S3
 from datamanager.worker.enrich.answers import unanswered
+from datamanager.worker.enrich.gpu import GpuWatch
 from datamanager.worker.enrich.hosts import ModelFile, ModelHost
 from datamanager.worker.enrich.lane import Lane, Waiting
 from datamanager.worker.outage import Outage
@@ -59,6 +60,7 @@ class EnrichService:
         clock: tells how long a frame waited.
         config: device, targets and limits.
         folder: where models are kept on this machine.
+        gpu: reads GPUs from when the first model is on one.
         name: of this worker, as `/models` tells it.
         job_timeout_s: jobs that nobody renewed for this long are taken over by another worker.
     """
@@ -73,6 +75,7 @@ class EnrichService:
         clock: Clock,
         config: InferenceConfig,
         folder: Path,
+        gpu: GpuWatch,
         *,
         name: str,
         job_timeout_s: float,
@@ -85,6 +88,7 @@ class EnrichService:
         self._clock = clock
         self._config = config
         self._folder = folder
+        self._gpu = gpu
         self._name = name
         self._job_timeout_s = job_timeout_s
         self._rules: dict[str, Enrichment] | None = None
@@ -373,15 +377,16 @@ class EnrichService:
             before = await lane.swap(host)
             await before.__aexit__(None, None, None)
         else:
-            self._lanes[name] = self._start(host)
+            self._lanes[name] = self._start(host, is_on_gpu=is_on_gpu)
         if name in self._spares:
             await self._end(self._spares.pop(name))
         if is_on_gpu:
+            self._gpu.begin()
             spare = ModelHost(host.file, replace(self._config, device="cpu"))
             await spare.__aenter__()  # its process starts when it is first needed
-            self._spares[name] = self._start(spare)
+            self._spares[name] = self._start(spare, is_on_gpu=False)
 
-    def _start(self, host: ModelHost) -> Lane:
+    def _start(self, host: ModelHost, *, is_on_gpu: bool) -> Lane:
         lane = Lane(
             host,
             self,
@@ -389,6 +394,7 @@ class EnrichService:
             target_s=self._config.target_ms / 1000,
             shed_after_s=self._config.shed_after_s,
             pass_on=self._pass_on,
+            load=lambda: self._gpu.load if is_on_gpu else None,
         )
         self._running[lane] = self._group.create_task(lane.run())
         return lane
