@@ -210,6 +210,7 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         app.register(router)
     app.register(upload_router(uploads))
     for work in (
+        sheds.run(),  # the first to begin is the last to end, and writes what the others counted
         ingest.run(),
         feeder.run(),
         results.run(),
@@ -217,7 +218,6 @@ async def _compose(app: Litestar, config: Config, stack: AsyncExitStack) -> None
         owners.run(),
         switchboard.run(),
         watchers.run(),
-        sheds.run(),
         parts.live.run(),
         parts.model_keeper.run(),
         parts.event_hub.run(),

@@ -14,6 +14,7 @@ __all__ = ["InferenceFeed"]
 _MAX_HELD = 5_000  # about 4 MB
 _BATCH = 500
 _PAUSE_S = 0.2  # while Redis is away
+_LEAVE_S = 1.0
 
 _log = get_logger(__name__)
 
@@ -62,11 +63,14 @@ class InferenceFeed:
                 self._sheds.count([least.popleft()], "full")
 
     async def run(self) -> None:
-        """Queues what is offered until it is cancelled."""
-        while True:
-            await self._fresh.wait()
-            self._fresh.clear()
-            await self.drain()
+        """Queues what is offered until it is cancelled; then what is held, when Redis takes it within a second."""
+        try:
+            while True:
+                await self._fresh.wait()
+                self._fresh.clear()
+                await self.drain()
+        finally:
+            await self._leave()
 
     async def drain(self) -> None:
         """Queues all that was offered so far; what Redis does not take is given up."""
@@ -82,6 +86,15 @@ class InferenceFeed:
                 await self._clock.sleep(_PAUSE_S)
             else:
                 self._is_away = False
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self.drain()
+        except TimeoutError:
+            left = [job for held in self._others.values() for job in held]
+            self._sheds.count(left, "lost")
+            _log.warning("frames are not looked at, for Redis did not take them before the end", frames=len(left))
 
     def _next(self) -> list[InferenceJob]:
         batch: list[InferenceJob] = []

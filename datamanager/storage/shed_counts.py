@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from datamanager.clock import Clock
-from datamanager.errors import Unavailable
+from datamanager.errors import DatamanagerError, Unavailable
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.inference_queue import InferenceJob, ShedBy
 from datamanager.storage.mongo import Document, Mongo, UpdateOne, translated
@@ -70,6 +70,8 @@ class ShedCounts:
         except Unavailable as exc:
             _log.info("counts of shed frames wait for MongoDB", error=exc.detail[:200])
             self._counted.update(counted)
+        except DatamanagerError as exc:
+            _log.error("shed frames are not counted by stream", frames=counted.total(), error=exc.detail[:200])
 
     async def of(self, robot_id: str, session_id: str) -> dict[str, dict[str, dict[str, int]]]:
         """What was shed of a session: stream to what `shed_of` says, up to some seconds ago.

@@ -78,3 +78,13 @@ async def test_the_most_urgent_is_queued_first(queue_of: QueueOf, tally: Tally, 
         feed.offer(job(name, urgency=urgency))
     await feed.drain()
     assert [t.job.frame_id for t in await queue.take(9, 0)] == ["e", "h", "n"]
+
+
+async def test_what_is_held_is_queued_before_it_leaves(queue: InferenceQueue, feed: InferenceFeed, job: JobOf) -> None:
+    running = asyncio.create_task(feed.run())
+    await asyncio.sleep(0)
+    feed.offer(job("a"))
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert [t.job.frame_id for t in await queue.take(9, 0)] == ["a"]
