@@ -12,7 +12,9 @@ __all__ = ["Address", "read_address"]
 
 _SCHEMES: dict[str, Literal["rtsp", "http"]] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_SECRET = re.compile(r"([?&;][^=&;#]*(?:pass|pwd|token|key|auth|secret|sig|user|login)[^=&;#]*=)[^&;#]*", re.IGNORECASE)
+_SECRET = re.compile(
+    r"([?&;][^=&;#]*(?:pass|pwd|token|key|auth|secret|sig|user|login)[^=&;#]*=)[^&;#\s]*", re.IGNORECASE
+)
 _ANYONE = re.compile(r"(://)[^/\s@]*@")
 _HIDDEN = "***"
 

@@ -90,19 +90,18 @@ def _of_network(error: Exception, address: Address) -> SourceError:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return SourceError("the connection is refused: nothing listens there")
     unknown = next((cause for cause in causes if isinstance(cause, socket.gaierror)), None)
-    if unknown is None and "Failed to resolve" in _log_of(error):
-        return SourceError(f"the host name {address.host!r} is not known", passing="Temporary" in _log_of(error))
-    if unknown is not None:
-        return SourceError(f"the host name {address.host!r} is not known", passing=unknown.errno == socket.EAI_AGAIN)
+    if unknown is not None or "Failed to resolve" in _log_of(error):
+        passing = unknown.errno == socket.EAI_AGAIN if unknown is not None else "Temporary" in _log_of(error)
+        return SourceError(f"the host name {address.host!r} is not known", passing=passing)
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
     if certificate is not None:
         return SourceError(address.masked_in(f"TLS fails: {certificate.reason or certificate}"), passing=False)
-    if isinstance(error, httpx.ProtocolError):
-        return SourceError(address.masked_in(f"it does not speak HTTP as it should: {error}"[:_MOST_SAID]))
     if isinstance(error, httpx.TooManyRedirects):
         return SourceError("it redirects again and again", passing=False)
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return SourceError(_with_log(said, error, address))
+    if isinstance(error, httpx.ProtocolError):
+        said = f"it does not speak HTTP as it should: {said}"
+    return SourceError(_with_log(said[:_MOST_SAID], error, address))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -57,8 +57,8 @@ class Outcome:
 
     @property
     def whole(self) -> bool:
-        """Whether all that was handed to the client is durable on the server."""
-        return not (self.stats.rejected or self.stats.dropped or self.stats.pending)
+        """Whether anything came, and all that was handed to the client is durable on the server."""
+        return bool(self.tally.received) and not (self.stats.rejected or self.stats.dropped or self.stats.pending)
 
 
 class Pull:

@@ -127,7 +127,7 @@ class Reader:
 
     def _once(self) -> bool:
         """Reads one connection, or one round of a file, to its end; whether that is the end of all."""
-        with opened(self._address, self._settings) as source:
+        with opened(self._address, self._settings, again=self._last is not None) as source:
             self._tally.connections += 1
             self._begin(source)
             for arrived in self._arrivals(source):

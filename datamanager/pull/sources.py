@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from datamanager.pull.address import Address
-from datamanager.pull.failures import SourceEnded, SourceError
+from datamanager.pull.failures import SourceEnded, SourceError, SourceSilent
 from datamanager.pull.http_body import HttpBody, RangedBody, open_http
 from datamanager.pull.multipart import MultipartReader, boundary_of
 from datamanager.pull.settings import PullSettings
@@ -90,8 +91,13 @@ class Source:
 
 
 @contextmanager
-def opened(address: Address, settings: PullSettings) -> Iterator[Source]:
+def opened(address: Address, settings: PullSettings, *, again: bool = False) -> Iterator[Source]:
     """Opens a source, and closes it.
+
+    Args:
+        address: where it is.
+        settings: how it is read.
+        again: whether it broke: then of live HLS all is read that is still there, else only the last two segments.
 
     Raises:
         SourceError: it has no pictures, or is refused.
@@ -101,7 +107,7 @@ def opened(address: Address, settings: PullSettings) -> Iterator[Source]:
         if address.kind == "rtsp":
             yield _of_rtsp(address, settings, resources)
         elif address.kind == "http":
-            yield _of_http(address, settings, resources)
+            yield _of_http(address, settings, resources, again=again)
         else:
             yield _of_file(address, settings, resources)
 
@@ -113,7 +119,7 @@ def _of_rtsp(address: Address, settings: PullSettings, resources: ExitStack) -> 
     return _of_container(container, "live", None)
 
 
-def _of_http(address: Address, settings: PullSettings, resources: ExitStack) -> Source:
+def _of_http(address: Address, settings: PullSettings, resources: ExitStack, *, again: bool) -> Source:
     body = resources.enter_context(open_http(address, settings.timeout_s))
     boundary = boundary_of(body.content_type)
     if boundary is not None:
@@ -128,7 +134,8 @@ def _of_http(address: Address, settings: PullSettings, resources: ExitStack) -> 
         body.close()
         micros = str(int(settings.timeout_s * 1_000_000))
         # What a playlist names may be anywhere on the network, but never a file of this machine.
-        options = {"protocol_whitelist": _OVER_HTTP, "rw_timeout": micros, "live_start_index": "-2", "max_reload": "3"}
+        options = {"protocol_whitelist": _OVER_HTTP, "rw_timeout": micros, "max_reload": "3"}
+        options["live_start_index"] = "-1000" if again else "-2"
         container = _open_av(address.text, options, settings, resources)
         return _of_container(container, "segments" if container.duration is None else "file", None)
     container = _open_av(body, {"analyzeduration": "1000000"}, settings, resources)
@@ -150,9 +157,15 @@ def _open_av(
     """Opens by libav, whose words are heard meanwhile: only what it says of an error, and nothing while it decodes."""
     timeout = (settings.timeout_s, settings.timeout_s)
     options = {"format_whitelist": _FORMATS, "max_pixels": str(_MOST_PIXELS), **options}
+    began_s = time.monotonic()
     av.logging.set_level(av.logging.ERROR)
     try:
         container = av.open(file, "r", options=options, timeout=timeout, metadata_errors="replace")
+    except av.error.InvalidDataError as error:
+        if time.monotonic() - began_s < settings.timeout_s:
+            raise
+        # RTSP calls an answer invalid that it stopped waiting for.
+        raise SourceSilent(f"it says nothing for {settings.timeout_s:g} s") from error
     except av.error.ArgumentError as error:  # a format that is not on the list is an argument that is wrong
         raise SourceError("it sends no video that can be read", passing=False) from error
     finally:
@@ -181,10 +194,10 @@ def _of_container(container: InputContainer, pace: Pace, body: HttpBody | None) 
 def _packets(container: InputContainer, stream: VideoStream, pace: Pace, body: HttpBody | None) -> Iterator[Coded]:
     for packet in container.demux(stream):
         if packet.size:
-            if body is not None:
-                body.progressed()
             pts_ns, dts_ns = _ns(packet.pts, packet), _ns(packet.dts, packet)
             yield Coded(bytes(packet), pts_ns, dts_ns, packet.is_keyframe, packet.is_corrupt, packet)
+            if body is not None:
+                body.progressed()  # now: what the reader waited for is not the source's silence
     if pace != "file":
         raise SourceEnded("it ended the connection")
 
@@ -198,8 +211,8 @@ def _jpegs(body: HttpBody, boundary: bytes) -> Iterator[Coded]:
     reader = MultipartReader(boundary)
     while data := body.read(_READ_BYTES):
         for picture in reader.feed(data):
-            body.progressed()
             yield Coded(picture, None, None, is_key=True)
+            body.progressed()
     raise SourceEnded("it ended the connection")
 
 

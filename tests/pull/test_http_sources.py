@@ -74,7 +74,7 @@ def test_hls_that_goes_on_is_read_at_its_pace_and_loses_and_doubles_nothing_over
     server: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "pull.log"
-    live = LiveCamera(FPS, kept=6)
+    live = LiveCamera(FPS, kept=30)
     live._began_s -= 5  # it has some segments already
     with HttpCamera(live.segments(), live.segment) as camera:
         arguments = "--session hls --stream cam --timeout 2".split()
@@ -83,8 +83,11 @@ def test_hls_that_goes_on_is_read_at_its_pace_and_loses_and_doubles_nothing_over
             time.sleep(1)
             camera.stop()
             wait_until(lambda: "trying again" in log.read_text(), process=process, log=log)
+            time.sleep(2)
+            asked = len(camera.requests)
             camera.start()
-            wait_until(lambda: live.at > 9 * FPS, process=process, log=log)
+            wait_until(lambda: len(camera.requests) > asked + 3, process=process, log=log)
+            time.sleep(1.5)
         assert process.returncode == 0, log.read_text()
     assert "reconnected" in log.read_text()
     came = numbers(server, "hls", "cam")
