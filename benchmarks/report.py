@@ -23,6 +23,8 @@ ALL = (
     "frame_tiers",
     "rpc_round_trip",
     "tensor_read",
+    "enrichment",
+    "result_queries",
 )
 """Every benchmark, in the order in which they are run and shown."""
 
