@@ -159,6 +159,8 @@ class JobQueue:
     async def bury(self, taken: TakenJob, error: str) -> None:
         """Gives a job up: it goes to the dead letters."""
         await self._bury(_ENCODER.encode(taken.job), error)
+        # Whoever died between taking it and saying so left it marked as waiting: its like could not be queued for minutes.
+        await self._unmark([taken.job])
         await self.done([taken])
 
     async def renew(self, taken: Sequence[TakenJob]) -> None:

@@ -145,6 +145,17 @@ async def test_a_job_given_up_is_kept_with_its_error(queue: JobQueue, clock: Man
     assert await queue.depth() == {"high": 0, "normal": 0, "low": 0, "slow": 0, "later": 0, "dead": 2}
 
 
+async def test_a_job_given_up_leaves_its_like_free_though_its_taker_died_before_it_said_so(
+    queue: JobQueue, redis: Redis
+) -> None:
+    await queue.enqueue(jobs("a"))
+    [mark] = await redis.client.keys("jobs:queued:*")
+    [taken] = await queue.take(1, block_s=0)
+    await redis.client.set(mark, b"1", ex=120)  # as if its taker had died right after taking it
+    await queue.bury(taken, "its worker is gone")
+    assert await queue.enqueue(jobs("a")) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"\xc1", b"\x80", b"\x82\xa4kind\xa1\xff\xa3key\xa1a"])
 async def test_an_entry_that_is_no_job_is_buried_and_the_rest_goes_on(
     queue: JobQueue, redis: Redis, content: bytes
