@@ -128,5 +128,5 @@ async def test_a_few_kills_double_and_lose_nothing(config: Config, tmp_path: Pat
 
 @pytest.mark.soak
 async def test_many_kills_double_and_lose_nothing(new_config: Callable[[], Config], tmp_path: Path) -> None:
-    keys = await run_under_kills(new_config(), tmp_path, 40, pause_s=0.03)
+    keys = await run_under_kills(new_config(), tmp_path, 40, pause_s=0.1)
     print(f"{len(keys)} calls under keys of their own, {sum(keys.values()) - len(keys)} of them repeated")  # noqa: T201  # for who runs it

@@ -1,6 +1,7 @@
 """Finds what alert rules have missed: jobs that got lost, turns that nobody told, rules that are gone, values that are absent."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from datamanager.clock import Clock
 from datamanager.errors import Unavailable
@@ -89,14 +90,14 @@ class AlertSweep:
         async for state in self._states.firing():
             rule = rules.get(state.rule)
             if rule is None or not rule.matches(*state.place):
-                await self._judge.end(state, "rule_gone")
+                await self._try(state.place, self._judge.end(state, "rule_gone"))
             elif rule.op == "absent" and not await self._sessions.is_recording(*state.place[:2]):
-                await self._judge.end(state, "session_ended")
+                await self._try(state.place, self._judge.end(state, "session_ended"))
 
     async def _find_silent(self, rule: AlertRule) -> None:
         for state in await self._states.silent(rule, self._clock.now_ns(), _MOST):
             if rule.matches(*state.place) and await self._sessions.is_recording(*state.place[:2]):
-                await self._judge.silence(state, rule)
+                await self._try(state.place, self._judge.silence(state, rule))
 
     async def _look(self, session: DueSession, rules: list[AlertRule]) -> None:
         """Has a session judged that is being recorded; judges one here that is not, for no later job would."""
@@ -109,7 +110,16 @@ class AlertSweep:
                     places.append(place)
         if session.is_quiet:
             for place in places:
-                await self._judge.judge(place)
+                await self._try(place, self._judge.judge(place))
         else:
             await self._queue.enqueue([alerts_job(place, "low") for place in places])
         await self._sessions.looked(session, is_done=session.is_quiet)
+
+    async def _try(self, place: Place, work: Awaitable[object]) -> None:
+        """Does what is to be done for one stream; what is wrong with one is nothing to the others."""
+        try:
+            await work
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, the sweep goes on
+            _log.exception("a stream cannot be judged", stream="/".join(place))
