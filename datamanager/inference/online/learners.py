@@ -18,6 +18,8 @@ __all__ = ["DriftWatch", "Learner", "TreeScore"]
 _SEED = 42
 _TREES, _HEIGHT, _TREE_WINDOW = 25, 6, 20
 _SQUEEZE = 8.0
+_STEP = 0.1
+_MOST = 3.0  # deviations; a step of 0.1 is stable up to a length of that
 _FADE = 0.98  # the running error forgets: about the last fifty windows
 _MAX_CLASSES = 256
 
@@ -60,22 +62,20 @@ class Learner:
 
     def __init__(self, spec: LearnSpec) -> None:
         self._spec = spec
-        preprocessing = river("preprocessing")
+        preprocessing, linear = river("preprocessing"), river("linear_model")
+        self._scaler = preprocessing.StandardScaler()
         if spec.task == "regress":
             model = (
-                river("linear_model").LinearRegression(intercept_lr=0.1)
+                linear.LinearRegression(river("optim").SGD(_STEP), intercept_lr=_STEP)
                 if spec.model == "linear"
                 else river("tree").HoeffdingTreeRegressor(grace_period=50)
             )
             # The target too is scaled: a linear model's steps are made for numbers about one.
-            self._model = preprocessing.StandardScaler() | preprocessing.TargetStandardScaler(regressor=model)
+            self._model = preprocessing.TargetStandardScaler(regressor=model)
+        elif spec.model == "linear":
+            self._model = linear.SoftmaxRegression(river("optim").SGD(10 * _STEP))
         else:
-            model = (
-                river("linear_model").SoftmaxRegression()
-                if spec.model == "linear"
-                else river("tree").HoeffdingTreeClassifier(grace_period=50)
-            )
-            self._model = preprocessing.StandardScaler() | model
+            self._model = river("tree").HoeffdingTreeClassifier(grace_period=50)
         self._seen = 0
         self._error = 0.0
         self._plain_error = 0.0
@@ -95,6 +95,7 @@ class Learner:
             (the same for who always guesses the value before); each where it can be told.
         """
         x = {name: value for name, value in sorted(x.items()) if math.isfinite(value)}
+        plain, x = x, self._scaled(x)
         said: dict[str, float | str] = {}
         guess = self._model.predict_one(x) if self._seen else None
         if isinstance(guess, float) and not math.isfinite(guess):
@@ -110,8 +111,18 @@ class Learner:
             self._error = fade * self._error + (1 - fade) * _error(guess, y)
             self._plain_error = fade * self._plain_error + (1 - fade) * _error(self._last, y)
             said |= {"mean_error": self._error, "plain_error": self._plain_error}
+        self._scaler.learn_one(plain)
         self._learn(x, y)
         return said
+
+    def _scaled(self, x: dict[str, float]) -> dict[str, float]:
+        """Of a length of about one however many there are, and bounded: then no step of a linear model can overshoot.
+
+        A feature that has hardly moved yet would otherwise be a thousand deviations away when it first does.
+        """
+        share = 1 / math.sqrt(max(1, len(x)))
+        scaled = self._scaler.transform_one(x)
+        return {name: max(-_MOST, min(_MOST, value)) * share for name, value in scaled.items()}
 
     def _learn(self, x: dict[str, float], y: float | str) -> None:
         if isinstance(y, str) and y not in self._classes:
@@ -125,11 +136,11 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """What it is made of."""
         plain = [self._seen, self._error, self._plain_error, self._last, self._classes]
-        return {"model": dump_models(self._model), "plain": plain}
+        return {"model": dump_models([self._scaler, self._model]), "plain": plain}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Makes a state its own."""
-        self._model = load_models(state["model"])
+        self._scaler, self._model = load_models(state["model"])
         self._seen, self._error, self._plain_error, self._last, classes = state["plain"]
         self._classes = list(classes)
 
