@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from datamanager.errors import Refused
+from datamanager.errors import NotFound, Refused
 from datamanager.playback.embeddings import unit_rows
 from datamanager.playback.pages import DEFAULT_LIMIT
 from datamanager.playback.params import encode_cursor, parse_int, parse_number, parse_range
@@ -17,6 +18,8 @@ from datamanager.playback.plain_json import timestamp_s
 from datamanager.playback.record_items import RecordItems, TierUrls
 from datamanager.playback.result_pages import parse_place
 from datamanager.playback.similar import NoEmbedding
+from datamanager.storage.model_documents import version_of
+from datamanager.storage.models import Models
 from datamanager.storage.mongo import Document
 from datamanager.storage.record_queries import RecordQueries
 from datamanager.storage.result_queries import ResultQueries
@@ -24,7 +27,7 @@ from datamanager.storage.session_queries import SessionQueries
 
 __all__ = ["NearDuplicates", "NearDuplicatesPage", "NearDuplicatesRun", "Run", "RunFinder"]
 
-_THRESHOLD = 0.98
+_THRESHOLD = 0.98  # of a model whose manifest says nothing of it
 _FIRST_STEP = 8
 
 Place = tuple[int, str]
@@ -66,6 +69,12 @@ class NearDuplicatesPage(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: int
     items: list[NearDuplicatesRun]
     next_cursor: str | None
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """As much of a manifest as is needed here."""
+
+    options: dict[str, Any] = {}
 
 
 @dataclass(slots=True)
@@ -144,6 +153,7 @@ class NearDuplicates:
         results: where embeddings are.
         records: find the frames.
         items: make their addresses.
+        models: say from which similarity on their embeddings mean the same.
         max_vectors: the most that one call looks at.
         page_limit: the most runs of one call.
     """
@@ -154,6 +164,7 @@ class NearDuplicates:
         results: ResultQueries,
         records: RecordQueries,
         items: RecordItems,
+        models: Models,
         *,
         max_vectors: int,
         page_limit: int,
@@ -162,6 +173,7 @@ class NearDuplicates:
         self._results = results
         self._records = records
         self._items = items
+        self._models = models
         self._max_vectors = max_vectors
         self._page_limit = page_limit
 
@@ -188,7 +200,7 @@ class NearDuplicates:
         if not stream:
             raise Refused("missing_field", "stream must be given: whose frames are compared")
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
-        least = parse_number(threshold, "threshold", default=_THRESHOLD, least=-1.0, most=1.0)
+        given = parse_number(threshold, "threshold", default=_THRESHOLD, least=-1.0, most=1.0)
         span, after = parse_range(start, end), parse_place(cursor)
         any_of_them = await self._results.embedded_stream(robot_id, session_id, stream)
         if any_of_them is None:
@@ -196,6 +208,7 @@ class NearDuplicates:
             raise NoEmbedding(
                 f"stream {stream[:200]!r} has no embeddings: add a rule with a model of the task `embed` (POST /enrichments)"
             )
+        least = given if threshold is not None else await self._threshold_of(any_of_them)
         finder, runs, looked_at, output = RunFinder(least), list[Run](), 0, any_of_them["output"]
         batches = self._results.embeddings_in_time(
             robot_id,
@@ -220,6 +233,16 @@ class NearDuplicates:
             items=await self._made(runs[:count]),
             next_cursor=None if following is None else encode_cursor(following),
         )
+
+    async def _threshold_of(self, embedded: Document) -> float:
+        """`near_duplicate` of the options in the manifest of the model that made these embeddings."""
+        try:
+            entry = version_of(await self._models.document(embedded["model"]), embedded["version"])
+        except NotFound:  # it was removed, and its embeddings are there still
+            return _THRESHOLD
+        options = msgspec.json.decode(entry["manifest"], type=_Manifest).options if entry is not None else {}
+        least = options.get("near_duplicate")
+        return float(least) if isinstance(least, int | float) and -1 <= least <= 1 else _THRESHOLD
 
     async def _made(self, runs: Sequence[Run]) -> list[NearDuplicatesRun]:
         frames = await self._records.frames([run.first["frame_id"] for run in runs]) if runs else {}

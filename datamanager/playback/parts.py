@@ -202,7 +202,9 @@ def playback_parts(
         result_pages=ResultPages(sessions, results, records, items, page_limit=page_limit),
         similar_reader=SimilarReader(results, records, items, embeddings, page_limit=page_limit),
         near_duplicates=NearDuplicates(
-            sessions, results, records, items, max_vectors=config.playback.similar_max_vectors, page_limit=page_limit
+            *(sessions, results, records, items, models),
+            max_vectors=config.playback.similar_max_vectors,
+            page_limit=page_limit,
         ),
         overlay_reader=OverlayReader(records, results, tier_reader, contents, s3),
         health=HealthChecks({"mongo": mongo.ping, "s3": s3.ping, "redis": redis.ping}, clock),

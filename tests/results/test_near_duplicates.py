@@ -1,5 +1,6 @@
 """Runs of frames that are like their first one: as a plain loop finds them, whatever batches and pages they come in."""
 
+import json
 from typing import Any
 
 import httpx
@@ -131,6 +132,24 @@ async def test_one_call_looks_at_so_many_and_the_next_goes_on(http: httpx.AsyncC
         params["cursor"] = page["next_cursor"]
     assert found == [3, 490, 20, 500, 100]
     assert max(looks) == 500
+
+
+async def test_the_model_says_what_is_alike(http: httpx.AsyncClient, recorder: Recorder) -> None:
+    """Cos 15° = 0.966: not alike by the server's 0.98, alike by a model's 0.96."""
+    await still(recorder, "own", [0, 15, 60])
+    address = "/sessions/dup/own/near-duplicates"
+    assert (await http.get(address, params={"stream": "front"})).json()["threshold"] == 0.98
+    manifest = {"name": "embed-model", "version": "1", "task": "embed", "options": {"near_duplicate": 0.96}}
+    entry = {"version": "1", "state": "ready", "task": "embed", "output": "embedding", "about": "", "checksum": ""}
+    entry |= {"size_bytes": 1, "manifest": json.dumps(manifest).encode(), "bundled": False, "use": True, "added_ns": 1}
+    document = {"_id": "embed-model", "current": "1", "revision": 1, "versions": [entry], "loaded": []}
+    models = recorder.mongo.durable("models")
+    await models.insert_one(document)
+    answer = (await http.get(address, params={"stream": "front"})).json()
+    assert (answer["threshold"], [item["count"] for item in answer["items"]]) == (0.96, [2])
+    answer = (await http.get(address, params={"stream": "front", "threshold": "0.97"})).json()
+    assert (answer["threshold"], answer["items"]) == (0.97, [])
+    await models.delete_one({"_id": "embed-model"})
 
 
 async def test_what_is_asked_must_be_there(http: httpx.AsyncClient, recorder: Recorder) -> None:

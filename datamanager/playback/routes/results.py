@@ -111,7 +111,9 @@ async def list_near_duplicates(
     robot_id: RobotId,
     session_id: SessionId,
     stream: Annotated[str | None, QueryParameter(description="whose frames; must be given")] = None,
-    threshold: Annotated[str | None, QueryParameter(description="least cosine similarity to the first: 0.98")] = None,
+    threshold: Annotated[
+        str | None, QueryParameter(description="least cosine similarity to the first; the model's own when not given")
+    ] = None,
     start: Time = None,
     end: Time = None,
     limit: Limit = None,
