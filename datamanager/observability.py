@@ -126,7 +126,7 @@ class _Metrics:
             "datamanager_inference_oldest_seconds", "How long the oldest of them has waited, by urgency", ["urgency"]
         )
         self.sampling = Gauge(
-            "datamanager_sampling_ratio", "Part of the frames that is looked at, by urgency", ["urgency"]
+            "datamanager_sampling_ratio", "Part of the frames that is looked at, by enrichment", ["enrichment"]
         )
         self.breaker = Gauge(
             "datamanager_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open", ["model", "device"]

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from datamanager.inference.shedding import IMPORTANCE
 
-__all__ = ["AdaptiveRate", "FramePicker", "Lag"]
+__all__ = ["AdaptiveRate", "FramePicker", "Lag", "ShedRate"]
 
 _STEP_UP = 0.05  # of all frames, with each look at a queue that is not behind
 _STEP_DOWN = 0.7  # times what it was, with each look at one that is
+_SHED_UP = 0.02  # as above, for a rule of which nothing was shed; slower, since workers shed a while after
+_SHED_DOWN = 0.8
 _LEAST = 0.02  # so few are looked at in any case, or nobody would notice that things are better
 
 
@@ -72,6 +74,39 @@ class AdaptiveRate:
             if self._fraction[urgency] < 1.0:
                 self._fraction[urgency] = min(self._fraction[urgency] + _STEP_UP, 1.0)
                 return
+
+
+class ShedRate:
+    """The part of its frames that each rule's models can keep up with, told by what workers shed.
+
+    A worker takes what is queued and gives up what its models cannot do, so that none is in another one's way: then no
+    queue is behind. It is better not to ask at all, evenly spread, than to shed what was asked.
+    """
+
+    def __init__(self) -> None:
+        self._fraction: dict[str, float] = {}
+        self._before: dict[str, int] = {}
+
+    def fraction(self, rule: str) -> float:
+        """The part that is looked at, 0.02 to 1."""
+        return self._fraction.get(rule, 1.0)
+
+    def observe(self, shed: Mapping[str, int]) -> None:
+        """Takes a look at the counts into account; call it at a steady pace, a few times a second.
+
+        Args:
+            shed: how many frames of each rule were shed so far. A count that fell has begun anew.
+        """
+        for rule in shed.keys() | self._fraction.keys():
+            count = shed.get(rule, 0)
+            # Of one that is new here nobody knows when it was shed.
+            if count > self._before.get(rule, count):
+                self._fraction[rule] = max(self.fraction(rule) * _SHED_DOWN, _LEAST)
+            elif rule in self._fraction:
+                self._fraction[rule] += _SHED_UP
+                if self._fraction[rule] >= 1.0:
+                    del self._fraction[rule]
+        self._before = dict(shed)
 
 
 class FramePicker:

@@ -15,7 +15,7 @@ import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import DatamanagerError, RedisUnavailable
-from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag
+from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag, ShedRate
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.enrichments import Enrichment, Enrichments
 from datamanager.storage.inference_feed import InferenceFeed
@@ -84,6 +84,7 @@ class EnrichPolicy:
         self._rules: list[Enrichment] = []
         self._watches: OrderedDict[tuple[str, str, str], list[_Watch]] = OrderedDict()
         self._rate = AdaptiveRate(behind_s, behind_waiting)
+        self._shed_rate = ShedRate()
 
     # What ingest tells.
 
@@ -106,7 +107,7 @@ class EnrichPolicy:
         rule, t_ns = watch.rule, int(document["t_ns"])  # of an upload it is BSON's own kind of integer
         if not must and not watch.picker.is_due(t_ns):
             return  # not shed: the rule wants no more
-        is_kept = must or watch.picker.keeps(self._rate.fraction(rule.urgency))
+        is_kept = must or watch.picker.keeps(self._fraction(rule))
         frame = PreviousFrame(document["_id"], document["keys"]["original"], t_ns)
         job = InferenceJob(
             enrichment=rule.name,
@@ -126,6 +127,9 @@ class EnrichPolicy:
             self._feed.offer(job)
         else:
             self._sheds.count([job], "rate")
+
+    def _fraction(self, rule: Enrichment) -> float:
+        return self._rate.fraction(rule.urgency) * self._shed_rate.fraction(rule.name)
 
     def _watching(self, document: dict[str, Any]) -> list[_Watch]:
         place = (document["robot_id"], document["session_id"], document["stream"])
@@ -190,13 +194,15 @@ class EnrichPolicy:
                 continue
             try:
                 states = await self._queue.depth()
+                self._shed_rate.observe(await self._queue.shed_lately())
             except RedisUnavailable:
                 continue  # the feed says so
             self._rate.observe({urgency: Lag(state.waiting, state.oldest_s) for urgency, state in states.items()})
             for urgency in URGENCIES:
                 METRICS.inference_waiting.labels(urgency).set(states[urgency].waiting)
                 METRICS.inference_oldest_s.labels(urgency).set(states[urgency].oldest_s)
-                METRICS.sampling.labels(urgency).set(self._rate.fraction(urgency))
+            for rule in self._rules:
+                METRICS.sampling.labels(rule.name).set(self._fraction(rule))
 
 
 def _key(rule: Enrichment) -> str:

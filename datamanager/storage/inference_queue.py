@@ -1,12 +1,14 @@
 """What waits for a model: Redis Streams by urgency, one consumer group. A to-do list and never the truth.
 
 `infer:{emergency|high|normal}` hold what waits and what runs, `infer:later` (a sorted set by due millisecond) what could
-not be tried, `infer:queued:{enrichment}:{frame_id}` that a frame was queued again. Redis may be wiped at any moment: what
+not be tried, `infer:queued:{enrichment}:{frame_id}` that a frame was queued again, `infer:shed` (a hash) how many were shed
+lately, by enrichment. Redis may be wiped at any moment: what
 must be done is found again in MongoDB, the rest is gone like any frame that was not looked at.
 No command and no script names two keys, so that each may live on another node of a cluster.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ import msgspec
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
 from datamanager.observability import get_logger
+from datamanager.storage.inference_entries import ids_by_stream, job_of, stream_key
 from datamanager.storage.inference_job import (
     URGENCIES,
     Added,
@@ -46,6 +49,8 @@ __all__ = [
 
 _GROUP = "models"
 _LATER = "infer:later"
+_SHED = "infer:shed"
+_SHED_TTL_S = 3600  # a rule that sheds nothing for so long is forgotten with the others
 _BELL = "infer:added"  # a channel: nothing of it is kept
 _AGAIN_TTL_S = 60  # a frame is queued again at most so often
 _POLL_S = 0.02  # where nobody listens for the bell
@@ -57,7 +62,6 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 
-_DECODER = msgspec.msgpack.Decoder(InferenceJob)
 _ENCODER = msgspec.msgpack.Encoder()
 _LATER_DECODER = msgspec.msgpack.Decoder(tuple[int, InferenceJob])
 _Entry = tuple[bytes, dict[bytes, bytes] | None]
@@ -131,9 +135,9 @@ class InferenceQueue:
             return
         with redis_translated():
             async with self._client.pipeline(transaction=False) as pipe:
-                for urgency, ids in _ids(taken):
-                    pipe.xack(_stream(urgency), _GROUP, *ids)
-                    pipe.xdel(_stream(urgency), *ids)
+                for urgency, ids in ids_by_stream(taken):
+                    pipe.xack(stream_key(urgency), _GROUP, *ids)
+                    pipe.xdel(stream_key(urgency), *ids)
                 await pipe.execute()
 
     async def shed(self, taken: Sequence[TakenInference], by: ShedBy) -> None:
@@ -145,7 +149,7 @@ class InferenceQueue:
         if any(t.job.must for t in taken):
             raise ValueError("what must be done is not shed")
         await self.done(taken)
-        self._sheds.count([t.job for t in taken], by)
+        await self._count_shed([t.job for t in taken], by)
 
     async def put_off(self, taken: Sequence[TakenInference], delay_s: float, *, tried: bool = False) -> None:
         """Hands back jobs, to be taken again after `delay_s` (once `promote` finds them due).
@@ -189,11 +193,11 @@ class InferenceQueue:
 
     async def renew(self, taken: Sequence[TakenInference]) -> None:
         """Says that these are still being worked on, so that nobody claims them."""
-        for urgency, ids in _ids(taken):
+        for urgency, ids in ids_by_stream(taken):
             await self._grouped(
                 urgency,
                 lambda u=urgency, i=ids: self._client.xclaim(  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
-                    _stream(u), _GROUP, self._consumer, 0, i, justid=True
+                    stream_key(u), _GROUP, self._consumer, 0, i, justid=True
                 ),
             )
 
@@ -213,10 +217,16 @@ class InferenceQueue:
         now_ms = self._clock.now_ns() // 1_000_000
         for urgency in URGENCIES:
             with redis_translated():
-                waiting, running, at_ms = await self._depth_script(keys=[_stream(urgency)], args=[_GROUP])
+                waiting, running, at_ms = await self._depth_script(keys=[stream_key(urgency)], args=[_GROUP])
             oldest_s = max(0, now_ms - int(at_ms)) / 1000 if int(at_ms) else 0.0
             states[urgency] = QueueState(max(0, int(waiting)), int(running), oldest_s)
         return states
+
+    async def shed_lately(self) -> dict[str, int]:
+        """How many were shed by age or for want of room, by enrichment: a count that grows, and begins anew at times."""
+        with redis_translated():
+            found: Any = await self._client.hgetall(_SHED)
+        return {name.decode(): int(count) for name, count in found.items()}
 
     async def later(self) -> int:
         """How many jobs are put off."""
@@ -228,12 +238,12 @@ class InferenceQueue:
         for urgency in URGENCIES:
             consumers = await self._grouped(
                 urgency,
-                lambda u=urgency: self._client.xinfo_consumers(_stream(u), _GROUP),  # type: ignore[misc]  # as above
+                lambda u=urgency: self._client.xinfo_consumers(stream_key(u), _GROUP),  # type: ignore[misc]  # as above
             )
             for consumer in consumers:
                 if not consumer["pending"] and consumer["idle"] > idle_s * 1000:
                     with redis_translated():
-                        await self._client.xgroup_delconsumer(_stream(urgency), _GROUP, consumer["name"])
+                        await self._client.xgroup_delconsumer(stream_key(urgency), _GROUP, consumer["name"])
 
     async def listen(self) -> None:
         """Hears of jobs that are added, until cancelled: while it runs `take` need not look again and again."""
@@ -254,6 +264,17 @@ class InferenceQueue:
                 self.is_listening = False
 
     # Inside.
+
+    async def _count_shed(self, jobs: Sequence[InferenceJob], by: ShedBy) -> None:
+        if not jobs:
+            return
+        self._sheds.count(jobs, by)
+        with redis_translated():
+            async with self._client.pipeline(transaction=False) as pipe:
+                for enrichment, count in Counter(job.enrichment for job in jobs).items():
+                    pipe.hincrby(_SHED, enrichment, count)
+                pipe.expire(_SHED, _SHED_TTL_S)
+                await pipe.execute()
 
     async def _wait(self, seconds: float) -> None:
         _heed_cancelling()
@@ -280,14 +301,14 @@ class InferenceQueue:
         for tries, job in jobs:
             args += [int(job.must), tries, _ENCODER.encode(job)]
         with redis_translated():
-            queued, deferred, gone = await self._add_script(keys=[_stream(urgency)], args=args)
-        self._sheds.count([job for job in map(_job_of, gone) if job is not None], "full")
+            queued, deferred, gone = await self._add_script(keys=[stream_key(urgency)], args=args)
+        await self._count_shed([job for job in map(job_of, gone) if job is not None], "full")
         return Added(int(queued), len(gone), int(deferred))
 
     async def _read(self, urgency: Urgency, count: int) -> list[TakenInference]:
         answer: Any = await self._grouped(
             urgency,
-            lambda: self._client.xreadgroup(_GROUP, self._consumer, {_stream(urgency): ">"}, count=count),
+            lambda: self._client.xreadgroup(_GROUP, self._consumer, {stream_key(urgency): ">"}, count=count),
         )
         if not answer:
             return []
@@ -297,13 +318,13 @@ class InferenceQueue:
 
     async def _claim(self, urgency: Urgency, idle_ms: int, limit: int) -> list[TakenInference]:
         pending: Any = await self._grouped(
-            urgency, lambda: self._client.xpending_range(_stream(urgency), _GROUP, "-", "+", limit, idle=idle_ms)
+            urgency, lambda: self._client.xpending_range(stream_key(urgency), _GROUP, "-", "+", limit, idle=idle_ms)
         )
         if not pending:
             return []
         tries = {p["message_id"]: int(p["times_delivered"]) for p in pending}
         entries: Any = await self._grouped(
-            urgency, lambda: self._client.xclaim(_stream(urgency), _GROUP, self._consumer, idle_ms, list(tries))
+            urgency, lambda: self._client.xclaim(stream_key(urgency), _GROUP, self._consumer, idle_ms, list(tries))
         )
         entries = [entry for entry in entries if entry[0] is not None]
         there = {entry_id for entry_id, _ in entries}
@@ -314,19 +335,19 @@ class InferenceQueue:
     async def _forget_deleted(self, urgency: Urgency, ids: Sequence[bytes]) -> None:
         for entry_id in ids:
             with redis_translated():
-                if not await self._client.xrange(_stream(urgency), entry_id, entry_id):
-                    await self._client.xack(_stream(urgency), _GROUP, entry_id)
+                if not await self._client.xrange(stream_key(urgency), entry_id, entry_id):
+                    await self._client.xack(stream_key(urgency), _GROUP, entry_id)
 
     async def _decode(
         self, urgency: Urgency, entries: Sequence[_Entry], delivered: dict[bytes, int]
     ) -> list[TakenInference]:
         good: list[TakenInference] = []
         for entry_id, fields in entries:
-            job = _job_of((fields or {}).get(b"job", b""))
+            job = job_of((fields or {}).get(b"job", b""))
             if job is None:
                 with redis_translated():
-                    await self._client.xack(_stream(urgency), _GROUP, entry_id)
-                    await self._client.xdel(_stream(urgency), entry_id)
+                    await self._client.xack(stream_key(urgency), _GROUP, entry_id)
+                    await self._client.xdel(stream_key(urgency), entry_id)
                 continue
             tries = int((fields or {}).get(b"tries", b"0"))
             good.append(TakenInference(job, entry_id, urgency, tries + delivered.get(entry_id, 0)))
@@ -346,7 +367,7 @@ class InferenceQueue:
     async def _make_group(self, urgency: Urgency) -> None:
         try:
             # From the first entry on: jobs may have been added since the wipe.
-            await self._client.xgroup_create(_stream(urgency), _GROUP, id="0", mkstream=True)
+            await self._client.xgroup_create(stream_key(urgency), _GROUP, id="0", mkstream=True)
         except ResponseError as exc:
             if "BUSYGROUP" not in str(exc):
                 raise
@@ -371,20 +392,3 @@ def _heed_cancelling() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _stream(urgency: Urgency) -> str:
-    return f"infer:{urgency}"
-
-
-def _ids(taken: Sequence[TakenInference]) -> list[tuple[Urgency, list[bytes]]]:
-    by_stream = [(urgency, [t.entry_id for t in taken if t.stream == urgency]) for urgency in URGENCIES]
-    return [(urgency, ids) for urgency, ids in by_stream if ids]
-
-
-def _job_of(data: bytes) -> InferenceJob | None:
-    try:
-        return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        _log.error("an entry of the inference queue is dropped, for no job can be read from it", error=str(exc))
-        return None

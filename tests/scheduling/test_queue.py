@@ -91,6 +91,7 @@ async def test_a_stream_is_held_to_its_bound_by_shedding_the_oldest(
         gone += (await queue.add([job(str(n))])).shed
     assert gone == shed
     assert tally.shed == [(str(n), "full") for n in range(shed)]
+    assert await queue.shed_lately() == ({"look": shed} if shed else {})
     assert await names(queue) == [str(n) for n in range(shed, count)]
 
 
@@ -153,6 +154,7 @@ async def test_shedding_what_is_held_is_counted_and_refused_for_what_must_be_don
     await queue.shed([taken["a"]], "age")
     assert tally.shed == [("a", "age")]
     assert await total(queue) == (0, 1)
+    assert await queue.shed_lately() == {"look": 1}
 
 
 # Lost workers, lost servers.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag
+from datamanager.inference.sampling import AdaptiveRate, FramePicker, Lag, ShedRate
 
 SECOND = 1_000_000_000
 BEHIND, FINE = Lag(10, 2.0), Lag(10, 0.1)
@@ -150,3 +150,49 @@ def test_the_fraction_is_kept_to_a_frame(fraction: float, count: int) -> None:
 def test_all_are_kept_of_all() -> None:
     picker = FramePicker(0)
     assert all(picker.keeps(1.0) for _ in range(100))
+
+
+def test_a_rule_of_which_frames_are_shed_asks_about_fewer_and_others_do_not() -> None:
+    rate = ShedRate()
+    rate.observe({"a": 500, "b": 500})  # since when is not known
+    assert (rate.fraction("a"), rate.fraction("b")) == (1.0, 1.0)
+    rate.observe({"a": 501, "b": 500})
+    assert (rate.fraction("a"), rate.fraction("b")) == (0.8, 1.0)
+    rate.observe({"a": 900, "b": 500, "c": 7})
+    assert (rate.fraction("a"), rate.fraction("c")) == (pytest.approx(0.64), 1.0)
+
+
+def test_shed_rates_have_a_least_and_recover() -> None:
+    rate = ShedRate()
+    for n in range(100):
+        rate.observe({"a": n})
+    assert rate.fraction("a") == 0.02
+    rate.observe({"a": 99})
+    assert rate.fraction("a") == pytest.approx(0.04)
+    for _ in range(60):
+        rate.observe({"a": 99})
+    assert rate.fraction("a") == 1.0
+
+
+def test_a_count_that_begins_anew_is_no_shedding() -> None:
+    rate = ShedRate()
+    rate.observe({"a": 500})
+    rate.observe({})
+    rate.observe({"a": 3})
+    assert rate.fraction("a") == 1.0
+    rate.observe({"a": 4})
+    assert rate.fraction("a") == 0.8
+
+
+@pytest.mark.parametrize("load", [1.5, 2.0, 5.0])
+def test_what_is_shed_settles_near_what_can_be_done(load: float) -> None:
+    """A worker does 25 frames a look and sheds the rest, of which the server hears two looks later."""
+    rate, told, shed, done = ShedRate(), [0, 0, 0], 0, 0.0
+    for _ in range(400):
+        asked = 25 * load * rate.fraction("a")
+        done += min(asked, 25)
+        shed += round(max(0.0, asked - 25))
+        told.append(shed)
+        rate.observe({"a": told[-3]})
+    assert done > 0.8 * 400 * 25
+    assert shed < 0.25 * 400 * 25 * (load - 1)
