@@ -4,8 +4,8 @@ __all__ = ["AdaptiveRate", "FrameGate"]
 
 _S = 10**9
 _EARLY = 0.25  # of an interval: by so much a frame may come before it is due
-_DOWN, _UP = 0.7, 1.15
-_CALM_S = 3.0
+_DOWN, _UP = 0.7, 1.3
+_CALM_S = 2.0
 _DOWN_EVERY_S = 1.0
 
 
@@ -35,7 +35,7 @@ class FrameGate:
 
 
 class AdaptiveRate:
-    """The rate that can be kept up: down by 30 % at once when something is behind, up by 15 % after three calm seconds.
+    """The rate that can be kept up: down by 30 % a second while something is behind, up by 30 % after every two calm seconds.
 
     Args:
         wanted: frames a second, at most.

@@ -133,7 +133,8 @@ def _troubles(tally: Tally, stats: Stats) -> str:
     if stats.rejected:
         said += f"; {stats.rejected} rejected"
     if not stats.connected:
-        said += f"; the server is not connected ({stats.last_error}), {stats.pending:,} messages wait"
+        why = f" ({stats.last_error})" if stats.last_error else ""
+        said += f"; the server is not connected{why}, {stats.pending:,} messages wait"
     return said
 
 

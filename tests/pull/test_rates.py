@@ -8,9 +8,12 @@ import pytest
 
 from datamanager.errors import ConfigError
 from datamanager.pull.buffer import Buffer
+from datamanager.pull.decoding import Decoding
 from datamanager.pull.rates import AdaptiveRate, FrameGate
 from datamanager.pull.settings import PullSettings
-from datamanager.pull.tally import Acks
+from datamanager.pull.sources import Coded, Source
+from datamanager.pull.tally import Acks, Tally
+from datamanager.pull.times import LiveTimes
 
 S = 10**9
 
@@ -41,12 +44,32 @@ def test_the_rate_goes_down_at_once_and_up_again_when_all_is_calm() -> None:
     assert rate.look(1, behind=True) == pytest.approx(7)
     assert rate.look(1.5, behind=True) == pytest.approx(7)  # it had no time to help yet
     assert [rate.look(t, behind=True) for t in range(2, 12)][-1] == 2  # never below the least
-    assert rate.look(13.9, behind=False) == 2
-    assert rate.look(14.1, behind=False) == pytest.approx(2.3)
-    assert rate.look(15, behind=False) == pytest.approx(2.3)
-    for t in range(18, 80, 3):
+    assert rate.look(12.9, behind=False) == 2
+    assert rate.look(13.1, behind=False) == pytest.approx(2.6)
+    assert rate.look(14, behind=False) == pytest.approx(2.6)
+    for t in range(16, 60, 2):
         rate.look(t + 0.2, behind=False)
     assert rate.fps == 10
+
+
+def test_frames_that_are_decoded_follow_the_rate_that_can_be_kept_up() -> None:
+    behind = [False]
+    tally = Tally()
+    decoding = Decoding(PullSettings(fps=20, adaptive=True), tally, lambda: behind[0])
+    jpeg = b"\xff\xd8\xff\xc4picture\xff\xd9"
+    times = LiveTimes()
+
+    def made(seconds: int, since: int) -> int:
+        picture = Coded(jpeg, None, None, is_key=True)
+        at = range(since * 20, (since + seconds) * 20)
+        return sum(1 for n in at for _ in decoding.frames(picture, times, n * S // 20, float(n)))
+
+    decoding.begin(Source("live", "mjpeg", iter(())), counts=True)
+    assert made(5, 0) == 100
+    behind[0] = True
+    assert made(5, 5) == pytest.approx(70, abs=2)  # less by one step: it is looked at by a clock that hardly moved
+    assert tally.fps == pytest.approx(14)
+    assert tally.skipped == pytest.approx(30, abs=2)
 
 
 @dataclass
