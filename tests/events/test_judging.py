@@ -12,6 +12,7 @@ from support.manual_clock import ManualClock
 
 from datamanager.clock import SystemClock
 from datamanager.config import Config
+from datamanager.storage.alert_jobs import alerts_job
 from datamanager.storage.alert_rules import AlertRule, AlertRules, Webhook
 from datamanager.storage.alert_states import AlertStates
 from datamanager.storage.alerts import Alerts
@@ -156,6 +157,25 @@ async def test_many_judges_at_once_are_as_one(bench: Bench) -> None:
     assert sorted(d["fired_ns"] // (10 * S) for d in found) == list(range(40))
     told = await bench.told()
     assert len(told) == len(set(told)) == 80
+
+
+async def test_jobs_that_come_while_their_stream_is_being_judged_are_done_by_whoever_does_that(bench: Bench) -> None:
+    await put(bench)
+    stream, judge = StreamOfBlocks(bench.mongo), bench.judge()
+    job = alerts_job(stream.place)
+
+    jobs: list[asyncio.Task[None]] = []
+    for seq in range(30):
+        await write(stream, seq, [2, 0], 10 * seq)
+        jobs.append(asyncio.create_task(judge(job)))
+    await asyncio.gather(*jobs)
+    assert len(await Alerts(bench.mongo).page({"state": "cleared"}, 100, None)) == 30
+    with pytest.raises(Died):
+        dying = bench.judge(Fuse(1))
+        await write(stream, 30, [2], 300)
+        await asyncio.gather(dying(job), dying(job))
+    await dying(job)  # what failed leaves nothing behind that would keep it from being tried again
+    assert len(await Alerts(bench.mongo).page({"state": "firing"}, 100, None)) == 1
 
 
 async def test_late_blocks_are_not_judged_and_two_producers_of_one_reading_are_in_their_times_order(

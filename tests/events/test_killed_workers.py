@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -89,7 +90,7 @@ async def run_under_kills(config: Config, folder: Path, kills: int, *, pause_s: 
             alerts = await _every_alert(http)
             assert sorted(int(a["fired_ns"]) for a in alerts) == [(START + n * EPISODE + 2) * S for n in range(sent)]
             assert sorted(int(a["cleared_ns"]) for a in alerts) == [(START + n * EPISODE + 6) * S for n in range(sent)]
-            told = (await http.get("/events", params={"types": "alert_events", "limit": 1000})).json()["items"]
+            told = await _every_event(http)
             assert Counter((e["data"]["alert_id"], e["event_type"]) for e in told) == {
                 (a["alert_id"], f"alert_{said}"): 1 for a in alerts for said in ("fired", "cleared")
             }
@@ -105,6 +106,17 @@ async def _every_alert(http: httpx.AsyncClient) -> list[dict[str, str]]:
         if page["next_cursor"] is None:
             return found
         query["cursor"] = page["next_cursor"]
+
+
+async def _every_event(http: httpx.AsyncClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    query = {"types": "alert_events", "limit": "1000", "after": "0"}
+    while True:
+        page = (await http.get("/events", params=query)).json()
+        found += page["items"]
+        if query["after"] == page["after"]:
+            return found
+        query["after"] = page["after"]
 
 
 async def _until_all_is_told(http: httpx.AsyncClient, calls: list[object], sent: int) -> None:

@@ -61,6 +61,7 @@ class AlertJudge:
         self._follower = follower
         self._results = results
         self._clock = clock
+        self._again: dict[Place, bool] = {}
 
     async def __call__(self, job: Job) -> None:
         """Does one job.
@@ -68,7 +69,19 @@ class AlertJudge:
         Raises:
             Unavailable: MongoDB or Redis does not answer; what is owed stays owed.
         """
-        await self.judge(place_of(job))
+        place = place_of(job)
+        if (
+            place in self._again
+        ):  # a job for it is being done here: one reading more, and that has seen what this one would
+            self._again[place] = True
+            return
+        self._again[place] = True
+        try:
+            while self._again[place]:
+                self._again[place] = False
+                await self.judge(place)
+        finally:
+            del self._again[place]
 
     async def judge(self, place: Place) -> None:
         """Judges what is new of a stream by every rule that holds for it; clears what rules have fired that hold no more.
@@ -187,10 +200,11 @@ class AlertJudge:
         for turn in state.owed:
             await self._alerts.record(turn)
         await self._events.publish([alert_event(turn) for turn in state.owed])
-        for turn in state.owed:
+        told = await self._states.swap(state, replace(state, owed=[]), self._clock.now_ns())
+        for turn in state.owed if told is not None else ():
             METRICS.alerts.labels(turn["said"]).inc()
             _log.info("alert", said=turn["said"], rule=turn["rule"], stream=turn["stream"], alert_id=turn["alert_id"])
-        return await self._states.swap(state, replace(state, owed=[]), self._clock.now_ns())
+        return told
 
 
 def _may_have(described: Document, channel: str) -> bool:
