@@ -218,6 +218,9 @@ def _session_options(runtime: ModuleType, threads: int) -> Any:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Where memory ends within a call, the arena keeps what it had got for it, for good, and no smaller batch fits.
     options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = (
+        False  # else a call's arrays are asked for as one, which `keep_freed_memory` never keeps
+    )
     options.log_severity_level = 3  # errors: what else it has to say is about its own optimisations
     # Threads that wait for work by spinning take the processor from ingest.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

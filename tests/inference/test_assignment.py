@@ -35,6 +35,30 @@ def test_no_other_pairing_has_a_larger_sum(rows: list[list[int]], least: float) 
     assert np.isclose(sum(likeness[row, column] for row, column in pairs), best_sum(likeness, least))
 
 
+def best_sum_of_many(values: np.ndarray) -> float:
+    """By the best sum of the first rows for every set of columns that they may take."""
+    best = {0: 0.0}
+    for row in values:
+        following = dict(best)
+        for taken, total in best.items():
+            for column, value in enumerate(row):
+                mark = 1 << column
+                if not taken & mark:
+                    following[taken | mark] = max(following.get(taken | mark, 0.0), total + value)
+        best = following
+    return max(best.values())
+
+
+def test_knots_in_which_many_have_to_give_way_are_solved_too() -> None:
+    random = np.random.default_rng(11)
+    for _ in range(40):
+        likeness = random.integers(1, 100, (7, 8)) / 100
+        likeness = likeness.T if random.random() < 0.5 else likeness
+        pairs = assign(likeness, 0.01)
+        wide = likeness if len(likeness) == 7 else likeness.T
+        assert np.isclose(sum(likeness[row, column] for row, column in pairs), best_sum_of_many(wide))
+
+
 def test_two_good_pairs_go_before_one_better_one() -> None:
     likeness = np.array([[0.9, 0.8], [0.7, 0.0]])
     assert assign(likeness, 0.2) == [(0, 1), (1, 0)]

@@ -24,11 +24,11 @@ def object_outputs(layout: str) -> dict[str, Array]:
     prototypes[0, :, :8] = 1
     prototypes[1, :8] = 1
     if layout == "yolo_nms":
-        boxes = np.array([[0, 16, 64, 48, 0.9, 1, 1, 0], [16, 16, 64, 48, 0.8, 0, 0, 1]], np.float32)
+        boxes = np.array([[0, 16, 64, 48, 0.9, 1, 1, 0], [16, 24, 64, 48, 0.8, 0, 0, 1]], np.float32)
         return {"output0": boxes, "output1": prototypes}
     columns = np.zeros((4 + 2 + 2, 20), np.float32)
     columns[:, 3] = [32, 32, 64, 32, 0.1, 0.9, 1, 0]
-    columns[:, 7] = [40, 32, 48, 32, 0.8, 0.1, 0, 1]
+    columns[:, 7] = [40, 36, 48, 24, 0.8, 0.1, 0, 1]
     return {"output0": columns, "output1": prototypes}
 
 
@@ -37,13 +37,13 @@ def test_masks_of_objects_cover_what_their_prototypes_say_within_the_box(tmp_pat
     metadata = {"names": "{0: 'cup', 1: 'box'}", "task": "segment", "imgsz": "[64, 64]"}
     path = constant_model(tmp_path / "s.onnx", object_outputs(layout), metadata=metadata)
     answer = look(path, manifest("segment", options={"mask_size": 64}), png(128, 64))[0]
-    assert [(box.name, box.box) for box in answer.boxes] == [("box", (0, 0, 128, 64)), ("cup", (32, 0, 128, 64))]
+    assert [(box.name, box.box) for box in answer.boxes] == [("box", (0, 0, 128, 64)), ("cup", (32, 16, 128, 64))]
     left, upper = (unrolled(mask) for mask in answer.extra["masks"])
     assert left.shape == upper.shape == (32, 64)
     expected_left = np.zeros((32, 64), bool)
     expected_left[:, :32] = True
     expected_upper = np.zeros((32, 64), bool)
-    expected_upper[:16, 16:] = True
+    expected_upper[8:16, 16:] = True
     assert (left == expected_left).all()
     assert (upper == expected_upper).all()
     assert answer.values == {"count": 2.0, "counts.box": 1.0, "counts.cup": 1.0}
