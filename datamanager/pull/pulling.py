@@ -125,7 +125,7 @@ class Pull:
         return outcome
 
     def _pull(self) -> None:
-        reader = Reader(
+        self._reader = reader = Reader(
             self._address,
             self._settings,
             self.tally,
@@ -150,8 +150,7 @@ class Pull:
         """Takes pictures out of the buffer and hands them to the client, until there are no more."""
         now_s = time.monotonic()
         progress, next_s = Progress(now_s), now_s + self._settings.report_s
-        is_live = self._address.kind != "file"
-        end_s = None if self._settings.duration_s is None or not is_live else now_s + self._settings.duration_s
+        end_s = None if self._settings.duration_s is None else now_s + self._settings.duration_s
         while not self._buffer.is_over:
             picture = self._buffer.take(_LOOK_S)
             if picture is not None:
@@ -161,7 +160,7 @@ class Pull:
             if now_s >= next_s:
                 next_s = now_s + self._settings.report_s
                 self._said(progress.text(self.tally, stats, self._acks, now_s))
-            if end_s is not None and now_s >= end_s:
+            if end_s is not None and now_s >= end_s and not self._is_file():
                 self._stop.set()
             if self._stop.is_set() and picture is None:
                 return
@@ -197,13 +196,18 @@ class Pull:
 
     def _await_room(self) -> None:
         """A file waits for the server, where a camera cannot."""
-        if self._address.kind != "file" or self._settings.realtime:
+        if self._settings.realtime or not self._is_file():
             return
         while not self._stop.is_set() and self._holds_much():
             try:
                 self._robot.wait_for_room(_LOOK_S * 10)
             except TimeoutError:
                 continue
+
+    def _is_file(self) -> bool:
+        """Whether what is read has an end, and waits where it is not read; the reader ends it by its own times."""
+        source = self._reader.source
+        return self._address.kind == "file" or (source is not None and source.pace == "file")
 
     def _is_behind(self) -> bool:
         return self._buffer.fill > _FULL or self._holds_much()

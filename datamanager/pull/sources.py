@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from datamanager.pull.address import Address
 from datamanager.pull.failures import SourceEnded, SourceError, SourceSilent
-from datamanager.pull.http_body import HttpBody, RangedBody, open_http
+from datamanager.pull.http_body import HttpBody, open_http
 from datamanager.pull.multipart import MultipartReader, boundary_of
 from datamanager.pull.settings import PullSettings
 
@@ -139,7 +139,7 @@ def _of_http(address: Address, settings: PullSettings, resources: ExitStack, *, 
         container = _open_av(address.text, options, settings, resources)
         return _of_container(container, "segments" if container.duration is None else "file", None)
     container = _open_av(body, {"analyzeduration": "1000000"}, settings, resources)
-    return _of_container(container, "file" if isinstance(body, RangedBody) else "live", body)
+    return _of_container(container, "live" if body.length is None else "file", body)
 
 
 def _of_file(address: Address, settings: PullSettings, resources: ExitStack) -> Source:

@@ -114,7 +114,10 @@ def test_a_file_over_http_is_read_by_ranges_and_resumed_where_it_broke(server: s
             whole(talk)
 
     fragments = video_file(seconds=6, fps=FPS, gop=FPS, size=(320, 240), movflags="frag_keyframe+empty_moov")
-    with HttpCamera({"/film.mp4": whole, "/broken.mp4": breaks_once}) as camera:
+    paths = {"/film.mp4": whole, "/broken.mp4": breaks_once, "/plain": answer(fragments, content_type="video/mp4")}
+    with HttpCamera(paths) as camera:
+        said = pull(server, f"{camera.url}/plain", *"--session film --stream plain --duration 2 --frames".split())
+        assert "20 frames sent" in said
         said = pull(server, f"{camera.url}/film.mp4", *"--session film --stream whole --time 1700000000".split())
         assert "complete: 120 pictures came" in said
         data = fragments
