@@ -170,9 +170,9 @@ async def test_jobs_that_come_while_their_stream_is_being_judged_are_done_by_who
         jobs.append(asyncio.create_task(judge(job)))
     await asyncio.gather(*jobs)
     assert len(await Alerts(bench.mongo).page({"state": "cleared"}, 100, None)) == 30
+    dying = bench.judge(Fuse(1))
+    await write(stream, 30, [2], 300)
     with pytest.raises(Died):
-        dying = bench.judge(Fuse(1))
-        await write(stream, 30, [2], 300)
         await asyncio.gather(dying(job), dying(job))
     await dying(job)  # what failed leaves nothing behind that would keep it from being tried again
     assert len(await Alerts(bench.mongo).page({"state": "firing"}, 100, None)) == 1
