@@ -54,6 +54,11 @@ BREACHES = {  # where a line is added, the line, and what the broken contract is
         "import datamanager.worker",
         "The local servers import config, errors, clock and observability alone",
     ),
+    "river outside of online analytics": (
+        "worker/breach.py",
+        "import river",
+        "River stays in online analytics",
+    ),
     "a driver of MongoDB outside its adapter": (
         "playback/breach.py",
         "def late() -> None:\n    import pymongo",
