@@ -1,5 +1,7 @@
 """Which of some belongs to which of others, so that the sum of their likenesses is largest."""
 
+from itertools import permutations
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +10,7 @@ __all__ = ["assign"]
 Floats = npt.NDArray[np.float64]
 Pair = tuple[int, int]
 
+_SMALLEST = 9  # likenesses: up to three and three
 _LARGEST_EXACT = 48  # rows or columns: a knot of more is solved greedily, so that nobody can make it take long
 
 
@@ -21,26 +24,25 @@ def assign(likeness: Floats, least: float) -> list[Pair]:
         likeness: shape (rows, columns), 0 to 1.
         least: above 0.
     """
-    allowed = likeness >= least
-    alone = allowed & (allowed.sum(axis=1, keepdims=True) == 1) & (allowed.sum(axis=0, keepdims=True) == 1)
-    pairs = _places(alone)
-    for rows, columns in _knots(allowed & ~alone):
-        part = np.where(allowed[np.ix_(rows, columns)], likeness[np.ix_(rows, columns)], 0.0)
+    rows, columns = np.nonzero(likeness >= least)
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    pairs = _pairs(rows[alone], columns[alone])
+    for some, others in _knots(_pairs(rows[~alone], columns[~alone])):
+        part = likeness[np.ix_(some, others)]
         solve = _exactly if max(part.shape) <= _LARGEST_EXACT else _greedily
-        pairs += [(rows[row], columns[column]) for row, column in solve(part)]
+        pairs += [(some[row], others[column]) for row, column in solve(np.where(part >= least, part, 0.0))]
     return sorted(pairs)
 
 
-def _places(where: npt.NDArray[np.bool_]) -> list[Pair]:
-    rows, columns = np.nonzero(where)
+def _pairs(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> list[Pair]:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _knots(allowed: npt.NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
+def _knots(allowed: list[Pair]) -> list[tuple[list[int], list[int]]]:
     """Rows and columns that hang together by what is allowed."""
     of_row: dict[int, list[int]] = {}
     of_column: dict[int, list[int]] = {}
-    for row, column in _places(allowed):
+    for row, column in allowed:
         of_row.setdefault(row, []).append(column)
         of_column.setdefault(column, []).append(row)
     knots: list[tuple[list[int], list[int]]] = []
@@ -81,9 +83,19 @@ def _exactly(likeness: Floats) -> list[Pair]:
     """The largest sum; what is paired at a likeness of 0 is not paired."""
     is_turned = likeness.shape[0] > likeness.shape[1]
     values = likeness.T if is_turned else likeness
-    owner = _shortest_paths(1.0 - values)
+    owner = _by_trying(values.tolist()) if values.size <= _SMALLEST else _shortest_paths(1.0 - values)
     pairs = [(row, column) for column, row in enumerate(owner) if row >= 0 and values[row, column] > 0]
     return [(column, row) for row, column in pairs] if is_turned else pairs
+
+
+def _by_trying(values: list[list[float]]) -> list[int]:
+    """The row that each column belongs to, as of `_shortest_paths`: most knots are of two and two."""
+    columns = range(len(values[0]))
+    best = max(
+        permutations(columns, len(values)),
+        key=lambda order: sum(row[column] for row, column in zip(values, order, strict=True)),
+    )
+    return [best.index(column) if column in best else -1 for column in columns]
 
 
 def _shortest_paths(cost: Floats) -> list[int]:
