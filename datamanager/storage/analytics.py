@@ -30,7 +30,7 @@ _KEPT_NS = 30 * 86_400 * 1_000_000_000
 
 def analyse_job(robot_id: str, session_id: str, stream: str) -> Job:
     """The job of looking at what is new in a stream."""
-    return Job(kind=ANALYSE_JOB, key=f"{robot_id}/{session_id}/{stream}", priority="normal")
+    return Job(kind=ANALYSE_JOB, key=f"{robot_id}/{session_id}/{stream}", priority="analysis")
 
 
 def retrain_job(retraining_id: str) -> Job:
@@ -126,15 +126,19 @@ class Analyses:
 
     async def since(self, rule: str) -> int:
         """The Unix second from which on a rule holds: when somebody first asked this."""
-        now_s = self._clock.now_ns() // 1_000_000_000
         with translated():
-            try:
-                found = await self._rules.find_one_and_update(
-                    {"_id": rule}, {"$setOnInsert": {"since_s": now_s}}, upsert=True, return_document=True
+            found = await self._rules.find_one({"_id": rule})
+        if found is not None and "since_s" in found:
+            return int(found["since_s"])
+        now_s = self._clock.now_ns() // 1_000_000_000
+        try:
+            with translated():
+                await self._rules.update_one(
+                    {"_id": rule}, [{"$set": {"since_s": {"$ifNull": ["$since_s", now_s]}}}], upsert=True
                 )
-            except DuplicateKey:  # two made it in the same moment
-                found = await self._rules.find_one({"_id": rule})
-        return now_s if found is None else int(found.get("since_s", now_s))
+        except DuplicateKey:
+            pass  # another one made it in the same moment
+        return await self.since(rule)
 
     async def learned(self, rule: str) -> Document | None:
         """The learned state that a rule begins with: {version, key, spec, of}; None where there is none."""
@@ -145,12 +149,14 @@ class Analyses:
     async def forget_rules(self, but: Collection[str]) -> None:
         """Forgets since when rules hold that are no more; one of the same name begins anew."""
         with translated():
-            await self._rules.delete_many({"_id": {"$nin": sorted(but)}})
+            gone = [d["_id"] async for d in self._rules.find({"_id": {"$nin": sorted(but)}}, {"_id": 1})]
+            if gone:
+                await self._rules.delete_many({"_id": {"$in": gone}})
 
     # Learning anew.
 
     async def ask(self, rule: str, place: tuple[str, str, str], start_ns: int, end_ns: int) -> Document:
-        """Notes that a rule's model is to be learned anew from a stored range."""
+        """Notes that a rule's model is to be learned anew from a stored range; forgets what is long past."""
         made = {
             "_id": os.urandom(12).hex(),
             "rule": rule,
@@ -161,6 +167,7 @@ class Analyses:
             "asked_ns": self._clock.now_ns(),
         }
         with translated():
+            await self._retrainings.delete_many({"asked_ns": {"$lt": self._clock.now_ns() - _KEPT_NS}})
             await self._retrainings.insert_one(made)
         return made
 
@@ -177,11 +184,9 @@ class Analyses:
         return found
 
     async def waiting_retrainings(self, older_than_s: float, limit: int) -> list[Document]:
-        """Those that were asked for so long ago and not done; forgets what is long past."""
-        now_ns = self._clock.now_ns()
+        """Those that were asked for so long ago and not done."""
+        query = {"state": "pending", "asked_ns": {"$lt": self._clock.now_ns() - int(older_than_s * 1e9)}}
         with translated():
-            await self._retrainings.delete_many({"asked_ns": {"$lt": now_ns - _KEPT_NS}})
-            query = {"state": "pending", "asked_ns": {"$lt": now_ns - int(older_than_s * 1e9)}}
             return await self._retrainings.find(query).limit(limit).to_list()
 
     async def retrained(self, document: Document, key: str, spec: str, counts: dict[str, int]) -> int:

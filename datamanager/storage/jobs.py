@@ -3,7 +3,8 @@
 Redis may be wiped at any moment, so this is a to-do list and never the truth: what a lost job was to do is found
 again from MongoDB. A job runs at least once; what it does must be the same when done twice.
 
-`jobs:{high|normal|low|slow}` hold what waits and what runs (`slow`: what takes seconds, and must be in nobody's way),
+`jobs:{high|normal|low|slow|analysis}` hold what waits and what runs (`slow`: what takes seconds, and `analysis`: what looks at
+streams again and again; both must be in nobody's way),
 `jobs:later` (a sorted set by due millisecond) what failed and is tried again, `jobs:dead` (bounded) what was given up,
 `jobs:queued:{priority}:{kind}:{key}` that such a job waits.
 No command names two keys, so that each may live on another node of a cluster.
@@ -21,7 +22,7 @@ from datamanager.storage.redis import Redis, ResponseError, redis_translated
 
 __all__ = ["PRIORITIES", "DeadJob", "Job", "JobQueue", "Priority", "TakenJob", "backoff_s"]
 
-Priority = Literal["high", "normal", "low", "slow"]
+Priority = Literal["high", "normal", "low", "slow", "analysis"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 _GROUP = "workers"

@@ -26,7 +26,8 @@ class _Lane:
     """One loop that takes and does jobs.
 
     What somebody waits for has a lane of its own, so that no batch is in its way; the rest has two, so that one
-    computes while the other writes. What takes seconds each goes by itself.
+    computes while the other writes. What takes seconds each goes by itself, and so does what
+    looks at streams again and again.
     """
 
     priorities: tuple[Priority, ...]
@@ -38,6 +39,7 @@ _LANES = (
     _Lane(("normal", "low"), _BATCH),
     _Lane(("normal", "low"), _BATCH),
     _Lane(("slow",), 1),
+    _Lane(("analysis",), _URGENT_BATCH),
 )
 
 

@@ -142,7 +142,7 @@ async def test_a_job_given_up_is_kept_with_its_error(queue: JobQueue, clock: Man
     assert newest.error.startswith("no b!")
     assert len(newest.error) == 500
     assert newest.at_ns == clock.now_ns()
-    assert await queue.depth() == {"high": 0, "normal": 0, "low": 0, "slow": 0, "later": 0, "dead": 2}
+    assert await queue.depth() == {"high": 0, "normal": 0, "low": 0, "slow": 0, "analysis": 0, "later": 0, "dead": 2}
 
 
 async def test_a_job_given_up_leaves_its_like_free_though_its_taker_died_before_it_said_so(

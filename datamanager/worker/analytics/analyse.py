@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from datamanager.clock import Clock
 from datamanager.errors import ConfigError, Unavailable
 from datamanager.observability import get_logger
@@ -147,8 +149,7 @@ class AnalyseSweep:
             place = (robot_id, session_id, stream["stream"])
             wanting = rules_for(rules, place) if stream["kind"] == "time_series" else []
             if any((rule.name, stream["stream"]) not in done for rule in wanting):
-                job = analyse_job(*place)
-                jobs.append(Job(kind=job.kind, key=job.key, priority="low", args={"settle": True}))
+                jobs.append(msgspec.structs.replace(analyse_job(*place), args={"settle": True}))
         await self._queue.enqueue(jobs)
         # With nothing to do it may be over: but nobody may be writing, or what comes would not be noticed.
         goal = (
