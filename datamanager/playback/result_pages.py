@@ -200,7 +200,7 @@ def _item(document: Document, urls: Mapping[str, TierUrls]) -> ResultItem:
         status=document["status"],
         latency_ms=document["latency_ms"],
         total_ms=document["total_ms"],
-        values=plain(values_of(document["facts"])),
+        values=plain(values_of(document["values"])),
         urls=urls.get(document["frame_id"]),
         reason=document.get("reason"),
         detections=None if detections is None else plain(detections),

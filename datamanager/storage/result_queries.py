@@ -18,7 +18,7 @@ __all__ = ["EmbeddingScope", "ResultQueries", "ResultQuery"]
 
 _QUERY_MS = 20_000
 _BATCH = 2000
-_LEFT_OUT = {"vector": 0, "values": 0, "feed": 0}  # bytes, what `facts` says too, and book-keeping
+_LEFT_OUT = {"vector": 0, "facts": 0, "feed": 0}  # bytes, what `values` says too, and book-keeping
 _EMBEDDING = {"frame_id": 1, "robot_id": 1, "session_id": 1, "stream": 1, "t_ns": 1, "at_ns": 1, "vector": 1}
 _HAS_VECTOR = {"$exists": True}
 

@@ -79,11 +79,12 @@ class Result:
 
     def document(self, at_ns: int) -> Document:
         """What is kept of it; fields that say nothing are left out."""
+        values = _nested(self.values)
         fields: Document = {
             "_id": self.id,
             **{name: getattr(self, name) for name in _PLAIN},
-            "values": _nested(self.values),
-            "facts": facts_of(self.values, self.boxes or (), self.status),
+            "values": values,
+            "facts": facts_of(values, self.boxes or (), self.status),
             "at_ns": at_ns,
             "feed": {"state": "waiting"},
         }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from datamanager.storage.facts import BEST, STATUS
+from datamanager.storage.facts import BEST, STATUS, channel_name
 from datamanager.storage.where import And, Comparison, Expression, Not, Operator, Or
 
 __all__ = ["mongo_filter"]
@@ -74,6 +74,7 @@ def _comparison(where: Comparison) -> Filter:
         if name == "status" and where.operator == "==" and where.literal != "ok":
             return {"status": test, "facts": {"$elemMatch": {"k": STATUS, "v": test}}}
         return {name: test}
+    name = channel_name(name)
     found = {"facts": {"$elemMatch": {"k": name, "v": test}}}
     if name.startswith(_COUNTS) and _holds_for_none(where):
         # What a detector did not see it does not list.

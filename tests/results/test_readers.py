@@ -34,7 +34,7 @@ async def frame_ids(recorder: Recorder) -> list[str]:
     results += [
         quality("reads", "s", "", T0 + 9 * NS, of="w", output="imu/anomaly", score=math.nan, sharpness=math.inf)
     ]
-    results += [quality("reads", "s", "gone", T0 + 8 * NS, status="failed", reason="broken", values={})]
+    results += [quality("reads", "s", "reads-gone", T0 + 8 * NS, status="failed", reason="broken", values={})]
     await put_results(recorder.mongo, results)
     return found
 
@@ -47,7 +47,7 @@ async def test_both_readers_give_the_same(browse_url: str, frame_ids: list[str])
             list(reader.results("reads", "s", "front/quality", where=where, order="desc", page_limit=2)),
             list(reader.results("reads", stream=["front/quality"], start=T0 + NS, end=T0 + 2 * NS)),
             reader.frame_results(frame_ids[3]),
-            reader.similar(frame_ids[0], scope="all", stream="front", min_score=0.5, limit=3),
+            reader.similar(frame_ids[0], scope="robot", stream="front", min_score=0.5, limit=3),
             list(of.near_duplicates("front", T0, 1_700_000_009.0, threshold=0.9, page_limit=1)),
         )
     async with AsyncReader(browse_url) as reader:
@@ -56,7 +56,7 @@ async def test_both_readers_give_the_same(browse_url: str, frame_ids: list[str])
             [r async for r in reader.results("reads", "s", "front/quality", where=where, order="desc", page_limit=2)],
             [r async for r in reader.results("reads", stream=["front/quality"], start=T0 + NS, end=T0 + 2 * NS)],
             await reader.frame_results(frame_ids[3]),
-            await reader.similar(frame_ids[0], scope="all", stream="front", min_score=0.5, limit=3),
+            await reader.similar(frame_ids[0], scope="robot", stream="front", min_score=0.5, limit=3),
             [run async for run in there_of.near_duplicates("front", T0, 1_700_000_009.0, threshold=0.9, page_limit=1)],
         )
     assert without_urls(here) == without_urls(there)

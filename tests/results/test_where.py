@@ -1,6 +1,7 @@
 """`where` is read as it is written, refused where it is wrong, and means on a real MongoDB what it means on paper."""
 
 import contextlib
+import dataclasses
 import math
 import random
 from typing import Any
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from support.browse_server import Recorder
 from support.results import box, detections, put_results, quality
 
-from datamanager.errors import Refused
-from datamanager.storage.result_queries import ResultQueries, ResultQuery
+from datamanager.errors import RangeTooLarge, Refused
+from datamanager.storage.facts import values_of
+from datamanager.storage.result_queries import ResultQueries, ResultQuery, _in_time
 from datamanager.storage.results import Result
 from datamanager.storage.where import And, Comparison, Expression, Not, Or, Subject, parse_where
 
@@ -294,3 +296,25 @@ async def test_filters_of_each_sort_find_some_and_not_all(stored: ResultQueries,
 async def test_mongodb_finds_what_is_meant(stored: ResultQueries, known: list[Result], where: Expression) -> None:
     found = await stored.page(query(parse_where(written(where))))
     assert [document["_id"] for document in found] == [result.id for result in known if holds(where, result)]
+
+
+async def test_values_are_searched_up_to_their_number(stored: ResultQueries, recorder: Recorder) -> None:
+    some = {f"n.{i}.mean": float(i) for i in range(256)}
+    await put_results(
+        recorder.mongo,
+        [
+            quality("where", "many", "at", 1, values=some),
+            quality("where", "many", "over", 2, values={**some, "m": 1.0}),
+        ],
+    )
+    everything = ResultQuery(robot_id="where", session_id="many", outputs=[], start_ns=0, end_ns=9, where=None, limit=9)
+    assert [values_of(found["values"])["n.7_mean"] for found in await stored.page(everything)] == [7.0, 7.0]
+    for text in ("n.7.mean == 7", "n.7_mean == 7", "values.n.'7.mean' == 7"):
+        found = await stored.page(dataclasses.replace(everything, where=parse_where(text)))
+        assert [document["frame_id"] for document in found] == ["at"]
+
+
+async def test_a_search_that_takes_too_long_is_not_tried_again(stored: ResultQueries) -> None:
+    slowly = stored._results.find({"robot_id": "where", "$where": "sleep(20) || true"}, max_time_ms=50)
+    with pytest.raises(RangeTooLarge, match="20 s"), _in_time():
+        await slowly.to_list()
