@@ -182,6 +182,14 @@ async def test_many_that_add_the_same_at_the_same_time(models: Models, s3: S3) -
     assert await s3.get(model_key("m", "1")) == A
 
 
+async def test_versions_that_are_added_at_the_same_time_are_all_kept(models: Models) -> None:
+    files = {str(n): tiny_model(n) for n in range(8)}
+    await asyncio.gather(*(add(models, new_model("m", version, data), data) for version, data in files.items()))
+    found = await state(models, "m")
+    assert found.pop("current") in files
+    assert found == dict.fromkeys(files, "ready")
+
+
 async def test_versions_are_switched(models: Models) -> None:
     await add(models, new_model("m", "1", A), A)
     await add(models, new_model("m", "2", B), B)
@@ -374,6 +382,8 @@ async def test_workers_say_how_models_stand_for_a_minute(models: Models, clock: 
     assert len(fresh_reports(await models.document("m"), clock.now_ns())) == 2
     clock.advance(1)
     assert fresh_reports(await models.document("m"), clock.now_ns()) == []
+    await models.report("w3", [ready])
+    assert [entry["worker"] for entry in (await models.document("m"))["loaded"]] == ["w3"]  # the old ones are gone
     for n in range(MAX_WORKERS + 1):
         await models.report(f"x{n}", [ready])
     kept = (await models.document("m"))["loaded"]
