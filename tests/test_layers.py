@@ -32,7 +32,7 @@ BREACHES = {  # where a line is added, the line, and what the broken contract is
     "the worker uses the robot's client": (
         "worker/breach.py",
         "import datamanager.client",
-        "Only the simulator and push import the client",
+        "Only pull, push and the simulator import the client",
     ),
     "the client drags in a server library": (
         "client/breach.py",
@@ -42,7 +42,7 @@ BREACHES = {  # where a line is added, the line, and what the broken contract is
     "the simulator reads the database": (
         "simulator/breach.py",
         "import datamanager.storage.keys",
-        "The simulator and push import the client, kinds and errors alone",
+        "The simulator, pull and push import the client, kinds and errors alone",
     ),
     "a command reads a model itself": (
         "admin/breach.py",
