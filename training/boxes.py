@@ -10,6 +10,7 @@ __all__ = ["Scores", "decoded", "letterboxed", "overlaps", "scored"]
 
 Floats = npt.NDArray[np.float32]
 _GREY = 114
+_MOST = 400  # boxes of one picture, the best ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def decoded(output: Floats, confidence: float, iou: float = 0.45) -> Floats:
     classes = output[4:].argmax(axis=0)
     scores = output[4:].max(axis=0)
     keep = np.flatnonzero(scores >= confidence)
-    keep = keep[np.argsort(-scores[keep], kind="stable")]
+    keep = keep[np.argsort(-scores[keep], kind="stable")][:_MOST]
     middle, half = output[:2, keep].T, output[2:4, keep].T / 2
     boxes = np.concatenate([middle - half, middle + half], axis=1)
     again = (overlaps(boxes, boxes) > iou) & (classes[keep][:, None] == classes[keep][None])

@@ -14,7 +14,7 @@ __all__ = ["CONFIDENCE", "EVAL_SCENES", "EVAL_SEED", "SIZE", "held_out", "measur
 SIZE = 320
 """Width and height of the input that it is meant for, pixels."""
 
-CONFIDENCE = 0.35
+CONFIDENCE = 0.5
 EVAL_SEED, EVAL_SCENES = 9000, 400
 
 

@@ -54,6 +54,7 @@ class ZooModel:
 ZOO = (
     ZooModel("quality", "1", "7e0c45ae9565c9d1a0c6864aa36ecac59db17857be9a2d44fa558a99779e05eb"),
     ZooModel("embedding", "1", "6058b653888f9029352fc2b93000a36b9934d9a3445d35168f2088dfaf2a3283"),
+    ZooModel("detector", "1", "4773e7eac130e6b5495c56e495f73fb5fd8f262af1ecfc7ee41a94eb2311f154"),
     ZooModel("anomaly", "1", "221499d409940c67dd396558bc4f34fa236edbf22ac81120cc7b88f81e0f9e6f"),
 )
 """All of them; of several versions of one name the newest is the last."""
