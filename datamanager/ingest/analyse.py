@@ -41,9 +41,10 @@ class AnalysePolicy:
         self._revision: int | None = None
         self._rules: list[Enrichment] = []
         self._due_s: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._early: dict[tuple[str, str, str], Callable[[Job], None]] = {}
 
     def stored(self, block: Block, offer: Callable[[Job], None]) -> None:
-        """A block became durable; `offer` takes the job, if there is to be one."""
+        """A block became durable; `offer` takes the job, if there is to be one, now or within a second."""
         if not self._rules:
             return
         place = (block.robot_id, block.session_id, block.stream)
@@ -58,6 +59,8 @@ class AnalysePolicy:
         if now_s >= due_s:
             self._due_s[place] = now_s + _EVERY_S
             offer(analyse_job(*place))
+        elif due_s < _NEVER:
+            self._early[place] = offer  # it may be the last block for long
 
     async def load(self) -> None:
         """Reads the rules, and notes since when they hold.
@@ -74,10 +77,19 @@ class AnalysePolicy:
             self._revision, self._rules = revision, wanted
             self._due_s.clear()
 
+    def catch_up(self) -> None:
+        """Offers the jobs of streams whose last block came too soon after the one before."""
+        early, self._early = self._early, {}
+        for place, offer in early.items():
+            if place in self._due_s:
+                self._due_s[place] = self._clock.monotonic_s() + _EVERY_S
+                offer(analyse_job(*place))
+
     async def run(self) -> None:
-        """Follows the rules, until cancelled."""
+        """Follows the rules and catches up, until cancelled."""
         while True:
             await self._clock.sleep(_RULES_S)
+            self.catch_up()
             try:
                 await self.load()
             except (DatamanagerError, msgspec.ValidationError) as exc:

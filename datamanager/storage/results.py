@@ -49,6 +49,8 @@ class Result:
         track: whether boxes are to get ids that stay with an object from frame to frame.
         vector: of an embedding: float32 of length 1.
         extra: further fields of the record.
+        is_searched: whether it can be found by its values. Of a window's, a hundred and more each second, it is not: their
+            index would be several times what they are. Their stream can be read by time, and its statistics by value.
     """
 
     of: str
@@ -71,6 +73,7 @@ class Result:
     track: bool = False
     vector: npt.NDArray[np.float32] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    is_searched: bool = True
 
     @property
     def id(self) -> str:
@@ -84,7 +87,7 @@ class Result:
             "_id": self.id,
             **{name: getattr(self, name) for name in _PLAIN},
             "values": values,
-            "facts": facts_of(values, self.boxes or (), self.status),
+            "facts": facts_of(values if self.is_searched else {}, self.boxes or (), self.status),
             "at_ns": at_ns,
             "feed": {"state": "waiting"},
         }

@@ -18,7 +18,6 @@ from support.processes import datamanager_worker, served
 from datamanager.config import Config
 from datamanager.inference.online.pipeline import Pipeline
 from datamanager.inference.online.spec import read_spec
-from datamanager.storage.facts import facts_of
 from datamanager.storage.mongo import Mongo, open_mongo
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
@@ -64,12 +63,26 @@ def wanted(count: int) -> dict[str, Any]:
         pipeline.add(*samples(number))
         for answer in pipeline.advance():
             for part, values in answer.parts.items():
-                said[f"arm/s/joints@{answer.end_ns}/{part}"] = facts_of(values)
+                said[f"arm/s/joints@{answer.end_ns}/{part}"] = values
     return said
 
 
 async def found(mongo: Mongo) -> dict[str, Any]:
-    return {d["of"]: d["facts"] async for d in mongo.durable("results").find({"enrichment": "odd"})}
+    return {d["of"]: flat(d["values"]) async for d in mongo.durable("results").find({"enrichment": "odd"})}
+
+
+async def steps(mongo: Mongo) -> int:
+    """How many were taken."""
+    document = await mongo.durable("analytics").find_one({"rule": "odd"})
+    return 0 if document is None else int(document["generation"])
+
+
+def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """`{"a": {"mean": 1}}`, as MongoDB has it, as `{"a.mean": 1}`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found
 
 
 async def test_killed_workers_say_and_learn_what_one_that_lives_would(config: Config, tmp_path: Path) -> None:
@@ -99,7 +112,10 @@ async def test_killed_workers_say_and_learn_what_one_that_lives_would(config: Co
                         stack.enter_context(datamanager_worker(config, log=tmp_path / "worker.log", **quick))
                         for _ in range(2)
                     ]
-                    await send(time.monotonic() + rng.uniform(0.5, 2.0))
+                    before = await steps(mongo)
+                    while await steps(mongo) == before:  # they start, and have begun to look
+                        await send(time.monotonic() + 0.1)
+                    await send(time.monotonic() + rng.uniform(0.0, 1.5))
                     for worker in workers:
                         worker.kill()
                         kills += 1
@@ -116,5 +132,11 @@ async def test_killed_workers_say_and_learn_what_one_that_lives_would(config: Co
             document = await mongo.durable("analytics").find_one({"rule": "odd"})
             assert document is not None
             assert (document["windows"], document["unwritten"]) == (sent - 1, False)
-    said = {"kills": kills, "between step and results": between, "messages": sent, "results": len(want)}
+    said = {
+        "kills": kills,
+        "steps": document["generation"],
+        "between step and results": between,
+        "messages": sent,
+        "results": len(want),
+    }
     sys.__stderr__.write(f"\n{msgspec.json.encode(said).decode()}\n")

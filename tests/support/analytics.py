@@ -108,7 +108,7 @@ class Bench:
         """All results of a stream by what they are of; session left out of names, so that two can be compared."""
         query = {"robot_id": place[0], "session_id": place[1]}
         found = self.mongo.durable("results").find(query)
-        return {d["of"].replace(place[1], "S"): [d["output"], d["task"], d["facts"]] async for d in found}
+        return {d["of"].replace(place[1], "S"): [d["output"], d["task"], d["values"]] async for d in found}
 
     async def checkpoint(self, place: tuple[str, str, str]) -> Checkpoint:
         """The present one."""

@@ -38,4 +38,5 @@ def result_of(plain: dict[str, Any], rule: Enrichment, place: Place, version: st
         version=version,
         task=part,  # what an event of it is named by; numbers, so that its stream is one of samples
         values=plain["values"],
+        is_searched=part != "windows",
     )
