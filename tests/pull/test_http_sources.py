@@ -12,7 +12,7 @@ from support.camera_streams import LiveCamera
 from support.http_camera import Conversation, HttpCamera, answer, mjpeg, numbers_of
 from support.media_samples import picture_at, video_file
 from support.processes import wait_until
-from support.pulling import contents, numbers, pull, pulling, records
+from support.pulling import contents, numbers, pull, pulling_here, records
 
 FPS = 20
 S = 10**9
@@ -31,67 +31,63 @@ def gaps(came: list[int]) -> int:
     return sum(b - a > 1 for a, b in itertools.pairwise(came))
 
 
-def test_the_pictures_of_mjpeg_come_as_they_are_and_go_on_after_a_break(server: str, tmp_path: Path) -> None:
-    log = tmp_path / "pull.log"
+def test_the_pictures_of_mjpeg_come_as_they_are_and_go_on_after_a_break(server: str) -> None:
     paths = {"/cam": mjpeg(jpegs(), fps=FPS), "/bare": mjpeg(jpegs(), fps=FPS, lengths=False)}
     with HttpCamera(paths) as camera:
-        arguments = "--session mjpeg --stream cam --fps 100".split()
-        with pulling(server, f"{camera.url}/cam", *arguments, log=log) as process:
-            wait_until(lambda: "mjpeg, as JPEG frames" in log.read_text(), process=process, log=log)
+        with pulling_here(server, f"{camera.url}/cam", "mjpeg", "cam", fps=100) as said:
+            wait_until(lambda: "mjpeg, as JPEG frames" in str(said))
             time.sleep(1)
             camera.stop()
+            time.sleep(0.2)
             camera.start()
-            wait_until(lambda: len(camera.requests) > 1, process=process, log=log)
+            wait_until(lambda: len(camera.requests) > 1)
             time.sleep(1)
-        assert process.returncode == 0, log.read_text()
-        said = pull(server, f"{camera.url}/bare", *"--session mjpeg --stream bare --fps 5 --duration 1.5".split())
+        last = pull(server, f"{camera.url}/bare", *"--session mjpeg --stream bare --fps 5 --duration 1.5".split())
     found = records(server, "mjpeg", "cam")
     came = numbers_of(contents(server, found))
     assert len(came) == len(found) > FPS
     assert came == sorted(set(came))
     assert gaps(came) == 1
-    assert re.search(r"complete: \d+ pictures came in 1\.\d s; [78] frames sent", said), said
+    assert re.search(r"complete: \d+ pictures came in \d\.\d s; [6-9] frames sent", last), last
 
 
-def test_mpeg_ts_over_http_is_passed_through_and_goes_on_after_a_break(server: str, tmp_path: Path) -> None:
-    log = tmp_path / "pull.log"
+def test_mpeg_ts_over_http_is_passed_through_and_goes_on_after_a_break(server: str) -> None:
     live = LiveCamera(FPS)
-    with HttpCamera({"/live.ts": live.live}) as camera:
-        with pulling(server, f"{camera.url}/live.ts", *"--session ts --stream cam".split(), log=log) as process:
-            wait_until(lambda: "passed through as video" in log.read_text(), process=process, log=log)
-            time.sleep(1)
-            camera.stop()
-            camera.start()
-            wait_until(lambda: len(camera.requests) > 1, process=process, log=log)
-            time.sleep(2.5)
-        assert process.returncode == 0, log.read_text()
+    with (
+        HttpCamera({"/live.ts": live.live}) as camera,
+        pulling_here(server, f"{camera.url}/live.ts", "ts", "cam") as said,
+    ):
+        wait_until(lambda: "passed through as video" in str(said))
+        time.sleep(1)
+        camera.stop()
+        time.sleep(0.2)
+        camera.start()
+        wait_until(lambda: len(camera.requests) > 1)
+        time.sleep(2.5)
     came = numbers(server, "ts", "cam")
     assert came == sorted(set(came))
     assert gaps(came) == 1
 
 
-def test_hls_that_goes_on_is_read_at_its_pace_and_loses_and_doubles_nothing_over_a_break(
-    server: str, tmp_path: Path
-) -> None:
-    log = tmp_path / "pull.log"
+def test_hls_that_goes_on_is_read_at_its_pace_and_loses_and_doubles_nothing_over_a_break(server: str) -> None:
     live = LiveCamera(FPS, kept=30)
     live._began_s -= 5  # it has some segments already
-    with HttpCamera(live.segments(), live.segment) as camera:
-        arguments = "--session hls --stream cam --timeout 2".split()
-        with pulling(server, f"{camera.url}/hls/live.m3u8", *arguments, log=log) as process:
-            wait_until(lambda: "passed through as video" in log.read_text(), process=process, log=log)
-            time.sleep(1)
-            camera.stop()
-            wait_until(lambda: "trying again" in log.read_text(), process=process, log=log)
-            time.sleep(2)
-            asked = len(camera.requests)
-            camera.start()
-            wait_until(lambda: len(camera.requests) > asked + 3, process=process, log=log)
-            time.sleep(1.5)
-        assert process.returncode == 0, log.read_text()
-    assert "reconnected" in log.read_text()
+    with (
+        HttpCamera(live.segments(), live.segment) as camera,
+        pulling_here(server, f"{camera.url}/hls/live.m3u8", "hls", "cam", timeout_s=2) as said,
+    ):
+        wait_until(lambda: "passed through as video" in str(said))
+        time.sleep(1)
+        camera.stop()
+        wait_until(lambda: "trying again" in str(said))
+        time.sleep(2)
+        asked = len(camera.requests)
+        camera.start()
+        wait_until(lambda: len(camera.requests) > asked + 3)
+        time.sleep(1.5)
+    assert "reconnected" in str(said)
     came = numbers(server, "hls", "cam")
-    assert came == list(range(came[0], came[0] + len(came))), log.read_text()
+    assert came == list(range(came[0], came[0] + len(came))), str(said)
     assert len(came) > 2 * FPS
     found = records(server, "hls", "cam")
     spread_s = [(int(record["t_ns"]) - int(found[0]["t_ns"])) / S for record in found]

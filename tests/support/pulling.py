@@ -4,8 +4,10 @@ import io
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -13,8 +15,11 @@ from support.processes import clean_environ, datamanager
 from support.rtsp_server import numbers_in
 
 from datamanager.cli import main
+from datamanager.pull.address import read_address
+from datamanager.pull.pulling import Pull, Target
+from datamanager.pull.settings import PullSettings
 
-__all__ = ["ROBOT", "contents", "numbers", "pull", "pulling", "records"]
+__all__ = ["ROBOT", "contents", "numbers", "pull", "pulling", "pulling_here", "records"]
 
 ROBOT = "puller"
 
@@ -26,6 +31,22 @@ def pull(server: str, source: str | Path, *arguments: str, status: int = 0) -> s
         found = main(["pull", str(source), *_where(server), *arguments])
     assert found == status, said.getvalue()
     return said.getvalue()
+
+
+@contextmanager
+def pulling_here(server: str, source: str, session: str, stream: str, **settings: Any) -> Iterator[list[str]]:
+    """Pulls in this process while the block runs, and ends it cleanly; gives the lines that it says."""
+    said: list[str] = []
+    stop = Event()
+    target = Target(server=server, robot_id=ROBOT, session_id=session, stream=stream)
+    pull = Pull(read_address(source), target, PullSettings(**settings), base_ns=None, stop=stop, say=said.append)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(pull.run)
+        try:
+            yield said
+        finally:
+            stop.set()
+        assert running.result(30).whole, said
 
 
 @contextmanager
