@@ -108,6 +108,8 @@ def complete_line(tally: Tally, stats: Stats, took_s: float) -> str:
     reconnects = f", reconnected {tally.connections - 1}x" if tally.connections > 1 else ""
     unsettled = stats.rejected or stats.dropped or stats.pending
     acked = f"{stats.rejected} rejected, {stats.pending} not acked" if unsettled else "all acked"
+    if stats.pending and stats.last_error:
+        acked += f" ({stats.last_error})"
     drops = f"; {tally.drops_text()}" if tally.drops_text() else ""
     return f"complete: {tally.received:,} pictures came in {took_s:.1f} s{reconnects}; {sent}; {acked}{drops}"
 
