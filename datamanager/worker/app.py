@@ -18,6 +18,7 @@ from datamanager.observability import configure_logging, get_logger, served_metr
 from datamanager.processes import ProcessPool
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.enrichments import Enrichments
+from datamanager.storage.events import EventLog
 from datamanager.storage.floors import Floors
 from datamanager.storage.inference_queue import InferenceQueue
 from datamanager.storage.jobs import JobQueue
@@ -169,6 +170,7 @@ def _enrichment(
         clock,
         inference,
         _models_folder(config),
+        EventLog(redis, clock, kept=config.events.kept),
         gpu,
         name=name,
         job_timeout_s=worker.job_timeout_s,

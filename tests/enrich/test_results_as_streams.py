@@ -32,7 +32,7 @@ def frame(stream: str, n: int) -> dict[str, object]:
 
 async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enriching) -> None:
     await stores.add_zoo("quality")
-    await stores.rule("quality", "quality", stream="cam", must=True)
+    await stores.rule("quality", "quality", session_id="q1", stream="cam", must=True)
     base = f"{server}/api/v1/sessions/raw/q1"
     async with RawRobot(server, "q1") as robot, httpx.AsyncClient(trust_env=False) as http:
         await robot.hello()

@@ -17,6 +17,7 @@ from datamanager.processes import ProcessPool
 __all__ = ["ModelHost"]
 
 _log = get_logger(__name__)
+_NVIDIA = Path("/proc/driver/nvidia/version")
 _LOAD_S = 180.0  # TensorRT builds its engines while a model loads
 
 
@@ -39,7 +40,8 @@ class ModelHost:
     def __init__(self, file: ModelFile, config: InferenceConfig) -> None:
         self.file = file
         self._config = config
-        on_gpu = config.device == "cuda"  # its driver maps far more than a model takes
+        # A GPU's driver maps far more than a model takes, and would not load under a limit.
+        on_gpu = config.device == "cuda" or (config.device == "auto" and _NVIDIA.exists())
         self._pool = ProcessPool(
             1,
             timeout_s=file.manifest.timeout_s,
