@@ -88,6 +88,11 @@ async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> 
     by_end = dict(zip(scores["offset_ns"], scores["channels"]["flagged"], strict=True))
     odd = [int(scores["start_ns"]) + offset for offset, flagged in by_end.items() if flagged]
     assert odd == [T0_NS + 31 * S_NS]
+    events = (
+        await http.get("/events", params={"types": "analytics_events", "robot_id": "arm", "limit": 100, "after": "0"})
+    ).json()
+    (event,) = [e for e in events["items"] if e["session_id"] == "one"]
+    assert (event["event_type"], event["camera_id"], event["t_ns"]) == ("anomaly", "joints", str(T0_NS + 31 * S_NS))
     said = await rows(http, "one", "predictions", 39)
     assert said["channels"]["mean_error"][-1] < said["channels"]["plain_error"][-1]
     # Results of telemetry are not looked at themselves.
