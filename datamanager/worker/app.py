@@ -53,6 +53,7 @@ from datamanager.worker.sweep import Sweep
 __all__ = ["add_arguments", "run", "work"]
 
 _log = get_logger(__name__)
+_FRAME_TIMEOUT_S = 10.0  # a frame takes milliseconds: whoever holds it for so long and does not say so is gone
 _ROLLUP_TIMEOUT_S = 600.0  # what a job that takes longer has done stays done
 
 
@@ -159,6 +160,7 @@ def _enrichment(
 ) -> tuple[EnrichService, EnrichSweep]:
     inference, worker = config.inference, config.worker
     name = _consumer()
+    job_timeout_s = min(worker.job_timeout_s, _FRAME_TIMEOUT_S)
     queue = InferenceQueue(redis, clock, sheds, consumer=name, max_waiting=inference.max_waiting)
     rules, store = Enrichments(mongo, redis), ResultStore(mongo, redis, clock)
     service = EnrichService(
@@ -173,7 +175,7 @@ def _enrichment(
         EventLog(redis, clock, kept=config.events.kept),
         gpu,
         name=name,
-        job_timeout_s=worker.job_timeout_s,
+        job_timeout_s=job_timeout_s,
     )
     sweep = EnrichSweep(
         queue,
@@ -183,7 +185,7 @@ def _enrichment(
         service.give_up,
         clock,
         interval_s=worker.sweep_interval_s,
-        job_timeout_s=worker.job_timeout_s,
+        job_timeout_s=job_timeout_s,
     )
     return service, sweep
 
