@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -26,6 +27,11 @@ __all__ = ["main"]
 _PORT = 8080
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 25.0
+_MODELS_TIMEOUT_S = 30.0
+_RULES = {
+    "quality": {"model": "quality", "stream": "*_rgb", "max_fps": 5},
+    "detector": {"model": "detector", "stream": "*_rgb", "max_fps": 2},
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +72,7 @@ def _demo(settings: Settings, args: argparse.Namespace, stop: Event) -> int:
     with _servers(port, args.data_dir) as up, _client(url) as http:
         if not _ready(http, up, stop):
             return 0
+        _enrich(http, stop)
         say(f"\n== {len(settings.robot_ids())} robots stream for {settings.duration_s:g} s\n")
         outcomes = simulate(settings, url, session_id, say=say, stop=stop)
         if stop.is_set() and not outcomes:
@@ -134,6 +141,19 @@ def _ready(http: httpx.Client, up: "subprocess.Popen[bytes]", stop: Event) -> bo
     return True
 
 
+def _enrich(http: httpx.Client, stop: Event) -> None:
+    """Has models look at the cameras, as soon as the server has those that come with it."""
+    say("\n== what models look at\n")
+    for name, rule in _RULES.items():
+        address, give_up_s = f"/api/v1/enrichments/{name}", time.monotonic() + _MODELS_TIMEOUT_S
+        while not (answer := http.put(address, json=rule)).is_success and time.monotonic() < give_up_s:
+            if stop.wait(0.5):
+                return
+        if not answer.is_success:
+            raise Unavailable(f"PUT {address}: {answer.text[:200]}")
+        say(f"PUT {address} {json.dumps(rule)}")
+
+
 def _answers(http: httpx.Client) -> bool:
     try:
         return http.get("/ready").is_success
@@ -154,6 +174,8 @@ def _say_what_to_try(url: str, robot_id: str, session_id: str) -> None:
   curl -s '{session}/range?stream=pose&max_points=100'
   curl -s '{session}/range?stream=joint_states&format=csv' | head -3
   curl -s '{session}/records?stream=front_rgb&limit=3'
+  curl -s '{session}/range?stream=front_rgb/quality&max_points=20'
+  curl -s -G '{session}/results' --data-urlencode 'where=sharpness < 100' --data-urlencode 'limit=3'
   curl -s '{session}/at?streams=pose,front_rgb&t={int(time.time())}'
   curl -s '{url}/metrics' | head -20
 

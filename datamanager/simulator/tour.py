@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -15,6 +16,7 @@ __all__ = ["Tour", "sparkline", "table"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BINS = 60
+_CAMERA = "front_rgb"
 _TIER_WAIT_S = 30.0
 _ENDINGS = {
     "image/jpeg": "jpg",
@@ -53,7 +55,9 @@ class Tour:
             streams = self._streams()
             self._timeline(streams)
             self._range()
-            self._frames({stream["stream"] for stream in streams})
+            names = {stream["stream"] for stream in streams}
+            self._frames(names)
+            self._enriched(names)
         except httpx.HTTPError as error:
             raise Unavailable(f"the server does not answer as it should: {error}") from error
 
@@ -118,6 +122,26 @@ class Tour:
                 for tier in tiers:
                     self._save(items[0], tier)
                 self._say("")
+
+    def _enriched(self, streams: set[str]) -> None:
+        """What models said of the cameras: the sharpest frames, and one with what was found in it drawn."""
+        if f"{_CAMERA}/quality" in streams:
+            where = urlencode({"stream": f"{_CAMERA}/quality", "where": "sharpness > 0", "limit": 3})
+            found = self._json(f"{self._path}/results?{where}")["items"]
+            channels = ("sharpness", "exposure", "motion", "entropy")
+            rows = [(item["t_ns"], *(f"{item['values'].get(name, 0):.3g}" for name in channels)) for item in found]
+            self._table("t_ns " + " ".join(channels), rows)
+        if f"{_CAMERA}/detections" in streams:
+            where = urlencode({"stream": f"{_CAMERA}/detections", "where": "count >= 1", "limit": 1})
+            found = self._json(f"{self._path}/results?{where}")["items"]
+            for item in found:
+                for box in item["detections"]:
+                    self._say(f"  {box['class']} {box['score']:.2f} at {box['box']}")
+                address = f"/api/v1/frames/{item['frame_id']}/preview?overlay=detections"
+                answer = self._made(address)
+                file = self._folder / f"{_CAMERA}.detections.jpg"
+                file.write_bytes(answer.content)
+                self._say(f"  {file}  {amount(len(answer.content))}  GET {address}\n")
 
     def _save(self, item: Mapping[str, Any], tier: str) -> None:
         """Saves a tier; an original comes through its pre-signed address, straight from S3."""
