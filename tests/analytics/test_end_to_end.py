@@ -68,6 +68,17 @@ async def rows(http: httpx.AsyncClient, session: str, stream: str, count: int) -
         await asyncio.sleep(0.2)
 
 
+async def flagged(http: httpx.AsyncClient, session: str) -> dict[str, Any]:
+    """The one event of a session, once it was told."""
+    end_s = time.monotonic() + 10
+    wanted = {"types": "analytics_events", "session_id": session, "after": "0"}
+    while not (found := (await http.get("/events", params=wanted)).json()["items"]):
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.2)
+    (event,) = found
+    return dict(event)
+
+
 async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> None:
     options = {
         "windows": {"seconds": 1, "functions": ["mean", "p95"], "lateness_s": 0},
@@ -88,10 +99,7 @@ async def test_what_is_new_in_a_stream_is_looked_at(http: httpx.AsyncClient) -> 
     by_end = dict(zip(scores["offset_ns"], scores["channels"]["flagged"], strict=True))
     odd = [int(scores["start_ns"]) + offset for offset, flagged in by_end.items() if flagged]
     assert odd == [T0_NS + 31 * S_NS]
-    events = (
-        await http.get("/events", params={"types": "analytics_events", "robot_id": "arm", "limit": 100, "after": "0"})
-    ).json()
-    (event,) = [e for e in events["items"] if e["session_id"] == "one"]
+    event = await flagged(http, "one")
     assert (event["event_type"], event["camera_id"], event["t_ns"]) == ("anomaly", "joints", str(T0_NS + 31 * S_NS))
     said = await rows(http, "one", "predictions", 39)
     assert said["channels"]["mean_error"][-1] < said["channels"]["plain_error"][-1]
