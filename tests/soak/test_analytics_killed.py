@@ -112,8 +112,9 @@ async def test_killed_workers_say_and_learn_what_one_that_lives_would(config: Co
                         stack.enter_context(datamanager_worker(config, log=tmp_path / "worker.log", **quick))
                         for _ in range(2)
                     ]
-                    before = await steps(mongo)
+                    before, end_s = await steps(mongo), time.monotonic() + 60
                     while await steps(mongo) == before:  # they start, and have begun to look
+                        assert time.monotonic() < end_s, (tmp_path / "worker.log").read_text()[-2000:]
                         await send(time.monotonic() + 0.1)
                     await send(time.monotonic() + rng.uniform(0.0, 1.5))
                     for worker in workers:
