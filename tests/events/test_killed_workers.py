@@ -133,6 +133,7 @@ async def _until_all_is_told(http: httpx.AsyncClient, calls: list[object], sent:
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.soak
 async def test_a_few_kills_double_and_lose_nothing(config: Config, tmp_path: Path) -> None:
     keys = await run_under_kills(config, tmp_path, 2, pause_s=0.1)
     assert len(keys) >= 2

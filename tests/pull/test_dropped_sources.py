@@ -47,6 +47,7 @@ def check(server: str, session: str, times: int) -> None:
     assert max(apart_s) - min(apart_s) < 0.25, apart_s
 
 
+@pytest.mark.soak
 def test_a_source_dropped_three_times_resumes_each_time_and_nothing_is_doubled(server: str, tmp_path: Path) -> None:
     log = tmp_path / "pull.log"
     with camera() as rtsp, pulling(server, rtsp.url, *"--session drops --stream cam".split(), log=log) as process:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.camera_streams import LiveCamera
 from support.http_camera import Conversation, HttpCamera, answer, mjpeg, numbers_of
@@ -69,6 +70,7 @@ def test_mpeg_ts_over_http_is_passed_through_and_goes_on_after_a_break(server: s
     assert gaps(came) == 1
 
 
+@pytest.mark.soak
 def test_hls_that_goes_on_is_read_at_its_pace_and_loses_and_doubles_nothing_over_a_break(server: str) -> None:
     live = LiveCamera(FPS, kept=30)
     live._began_s -= 5  # it has some segments already
