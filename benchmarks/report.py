@@ -24,6 +24,7 @@ ALL = (
     "rpc_round_trip",
     "tensor_read",
     "enrichment",
+    "model_batches",
     "result_queries",
 )
 """Every benchmark, in the order in which they are run and shown."""
