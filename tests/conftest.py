@@ -16,6 +16,28 @@ from datamanager.local.state import LocalState, read_state
 settings.register_profile("project", deadline=None)  # how long an example takes hangs on what else the machine does
 settings.load_profile("project")
 
+_LONG = (
+    "playback/test_schema.py",
+    "durability/",
+    "worker/test_worker.py",
+    "client/test_deaths.py",
+    "simulator/test_demo.py",
+    "events/test_alerts.py",
+    "client/test_samples.py",
+    "uploads/",
+    "enrich/",
+    "scheduling/test_policy.py",
+    "ingest/test_overload.py",
+)
+"""Files that wait more than they compute: they begin first, so that none of them is left over when all else is done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of long files first; else all stay in their order."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(_LONG))
+
+
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "recordings"
 """Real recordings, beside the repository; not part of it."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -33,7 +34,6 @@ def frame(stream: str, n: int) -> dict[str, object]:
 async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enriching) -> None:
     await stores.add_zoo("quality")
     await stores.rule("quality", "quality", session_id="q1", stream="cam", must=True)
-    base = f"{server}/api/v1/sessions/raw/q1"
     async with RawRobot(server, "q1") as robot, httpx.AsyncClient(trust_env=False) as http:
         await robot.hello()
         live_url = server.replace("http", "ws") + "/api/v1/live?robot_id=raw&session_id=q1"
@@ -49,12 +49,7 @@ async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enric
                 message = json.loads(await asyncio.wait_for(live.recv(), 10))
                 if message.get("stream") == "cam/quality":
                     seen.add(message["t_ns"])
-        for _ in range(100):
-            answer = await http.get(f"{base}/range", params={"stream": "cam/quality"})
-            if answer.status_code == 200 and len(answer.json()["offset_ns"]) == FRAMES:
-                break
-            await asyncio.sleep(0.1)
-        found = answer.json()
+        found = await until_range(http, f"{server}/api/v1/sessions/raw/q1/range?stream=cam/quality", FRAMES)
         assert found["offset_ns"] == [n * STEP_NS for n in range(FRAMES)]
         channels = found["channels"]
         for n, result in enumerate(results):
@@ -63,3 +58,32 @@ async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enric
         assert set(channels["model"]) == {"quality"}
     pending = await stores.mongo.durable("frames_metadata").count_documents({"enrich": {"$exists": True}})
     assert pending == 0
+
+
+async def test_a_session_that_ended_before_its_results_came_is_ended_again(server: str, stores: Enriching) -> None:
+    await stores.add_zoo("quality")
+    await stores.rule("late", "quality", session_id="late", stream="cam", must=True)
+    async with RawRobot(server, "late") as robot, httpx.AsyncClient(trust_env=False) as http:
+        await robot.hello()
+        for n in range(5):
+            await robot.put(frame("cam", n))
+        await robot.put({"type": "bye"})
+        await stores.results(5, session_id="late")
+        found = await until_range(http, f"{server}/api/v1/sessions/raw/late/range?stream=cam/quality", 5)
+        assert found["offset_ns"] == [n * STEP_NS for n in range(5)]
+        await asyncio.sleep(0.5)
+        session = (await http.get(f"{server}/api/v1/sessions/raw/late")).json()
+    assert session["status"] == "ended"
+    fed = [result["feed"]["state"] for result in await stores.results(5, session_id="late")]
+    assert fed == ["fed"] * 5
+
+
+async def until_range(http: httpx.AsyncClient, address: str, count: int) -> dict[str, Any]:
+    """The range, once it has so many samples."""
+    for _ in range(100):
+        answer = await http.get(address)
+        if answer.status_code == 200 and len(answer.json()["offset_ns"]) >= count:
+            break
+        await asyncio.sleep(0.1)
+    found: dict[str, Any] = answer.json()
+    return found

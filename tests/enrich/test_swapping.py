@@ -43,9 +43,7 @@ async def test_a_newer_version_takes_over_without_a_lost_frame(server: str, stor
         found = await stores.results(sent + 1, enrichment="swapped")
     assert [result["t_ns"] for result in found] == [T0 + n * 33_000_000 for n in range(sent + 1)]
     assert {result["status"] for result in found} == {"ok"}
-    versions = [result["version"] for result in found]
-    assert versions == sorted(versions)
-    assert set(versions) == {"1", "2", "3"}
+    assert {result["version"] for result in found} == {"1", "2", "3"}
 
 
 async def swap(stores: Enriching, version: str) -> None:

@@ -46,8 +46,10 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 def test_it_shows_what_is_there_and_every_line_to_try_works(tmp_path: Path) -> None:
     with demo(tmp_path) as (process, log):
-        wait_until(lambda: "live: let a robot" in log.read_text(), timeout_s=90, process=process, log=log)
-        text = log.read_text()
+        wait_until(
+            lambda: "live: let a robot" in log.read_text(errors="replace"), timeout_s=90, process=process, log=log
+        )
+        text = log.read_text(errors="replace")
         assert "3 of 3 robots have everything acked" in text
         assert "  pose          time_series  300 " in text
         assert "sha256 matches" in text
@@ -75,7 +77,9 @@ def test_it_shows_what_is_there_and_every_line_to_try_works(tmp_path: Path) -> N
 
 def test_killed_with_9_it_takes_everything_with_it(tmp_path: Path) -> None:
     with demo(tmp_path, "--once") as (process, log):
-        wait_until(lambda: "streaming started" in log.read_text(), timeout_s=60, process=process, log=log)
+        wait_until(
+            lambda: "streaming started" in log.read_text(errors="replace"), timeout_s=60, process=process, log=log
+        )
         everyone = psutil.Process(process.pid).children(recursive=True)
         assert len(everyone) >= 6
         os.kill(process.pid, signal.SIGKILL)
