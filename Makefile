@@ -51,7 +51,7 @@ imports: install
 	$(BIN)/lint-imports --no-logo
 
 unit: install
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
 	$(BIN)/python -m pytest -m alone
 
 soak: install  ## the tests that take minutes: kills under load, memory, long runs

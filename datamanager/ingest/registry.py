@@ -161,8 +161,9 @@ class Registry:
         """Ends the session: all that came is made durable, then it is marked."""
         await self.drain(producer)
         producer.close_generation()
-        producer.session.ended = True
         session = producer.session
+        session.ended = True
+        session.times_ended += 1
         await self._stores.sessions.end(session.robot_id, session.session_id, self._clock.now_ns())
 
     async def drain(self, producer: Producer) -> None:

@@ -49,12 +49,14 @@ class _Seat:
         under_way: by result stream, what was taken in and is not known to be durable, in the order of its numbers.
         next_seq: the next number of each result stream.
         ends: whether the session had ended, so that it is to end again.
+        times_ended: how often it had, when this was last looked at.
     """
 
     producer: Producer
     sender: Sender
     used_s: float
     ends: bool
+    times_ended: int
     under_way: dict[str, deque[Document]] = field(default_factory=lambda: defaultdict(deque))
     next_seq: dict[str, int] = field(default_factory=dict)
     trackers: dict[str, Tracker] = field(default_factory=dict)
@@ -185,9 +187,10 @@ class ResultFeeder:
             ends = await self._feed.has_ended(*place)
             producer = await self._ingest.registry.open(*place, RESULTS_PRODUCER, reload=True)
             sender = Sender(self._ingest.config, self._ingest.budget, repeats_allowed=False)
-            seat = self._seats[place] = _Seat(producer, sender, self._clock.monotonic_s(), ends)
+            times_ended = producer.session.times_ended
+            seat = self._seats[place] = _Seat(producer, sender, self._clock.monotonic_s(), ends, times_ended)
         seat.used_s = self._clock.monotonic_s()
-        seat.ends = seat.ends or seat.producer.session.ended  # the robot said `bye` meanwhile
+        _see_ends(seat)
         return seat
 
     def _close(self, place: Place) -> None:
@@ -246,8 +249,10 @@ class ResultFeeder:
         """Notes what became durable, and tells of it."""
         done: list[Document] = []
         for seat in self._seats.values():
+            _see_ends(seat)  # also while results were taken in, which opened it again
             if seat.ends and not seat.is_idle:
                 await self._ingest.registry.end(seat.producer)
+                seat.times_ended = seat.producer.session.times_ended
             for reject in seat.sender.take_rejects():
                 await self._refused(seat, reject)
             for output, seq in seat.sender.take_acks().get(RESULTS_PRODUCER, {}).items():
@@ -270,6 +275,13 @@ class ResultFeeder:
         if refused is not None:
             waiting.remove(refused)
             await self._feed.refused(refused["_id"], reject["detail"])
+
+
+def _see_ends(seat: _Seat) -> None:
+    """Notes that the robot said `bye` since this was last asked."""
+    times_ended = seat.producer.session.times_ended
+    seat.ends = seat.ends or times_ended != seat.times_ended
+    seat.times_ended = times_ended
 
 
 def message_of(result: Document) -> Message:

@@ -79,8 +79,9 @@ def _demo(settings: Settings, args: argparse.Namespace, stop: Event) -> int:
             return 0
         say("\n== what the server has of it\n")
         robot_id = settings.robot_ids()[0]
-        Tour(http, robot_id, session_id, args.data_dir, say).show()
-        _say_what_to_try(url, robot_id, session_id)
+        tour = Tour(http, robot_id, session_id, args.data_dir, say)
+        tour.show()
+        _say_what_to_try(url, robot_id, session_id, is_enriched="front_rgb/quality" in tour.streams)
         while not (args.once or stop.wait(0.5)):
             if up.poll() is not None:
                 raise Unavailable(f"the servers have ended (status {up.returncode})")
@@ -161,8 +162,11 @@ def _answers(http: httpx.Client) -> bool:
         return False
 
 
-def _say_what_to_try(url: str, robot_id: str, session_id: str) -> None:
+def _say_what_to_try(url: str, robot_id: str, session_id: str, *, is_enriched: bool) -> None:
     session = f"{url}/api/v1/sessions/{robot_id}/{session_id}"
+    results = f"""
+  curl -s '{session}/range?stream=front_rgb/quality&max_points=20'
+  curl -s -G '{session}/results' --data-urlencode 'where=sharpness < 100' --data-urlencode 'limit=3'"""
     say(
         f"""== to try
 
@@ -173,9 +177,7 @@ def _say_what_to_try(url: str, robot_id: str, session_id: str) -> None:
   curl -s '{session}/streams'
   curl -s '{session}/range?stream=pose&max_points=100'
   curl -s '{session}/range?stream=joint_states&format=csv' | head -3
-  curl -s '{session}/records?stream=front_rgb&limit=3'
-  curl -s '{session}/range?stream=front_rgb/quality&max_points=20'
-  curl -s -G '{session}/results' --data-urlencode 'where=sharpness < 100' --data-urlencode 'limit=3'
+  curl -s '{session}/records?stream=front_rgb&limit=3'{results if is_enriched else ""}
   curl -s '{session}/at?streams=pose,front_rgb&t={int(time.time())}'
   curl -s '{url}/metrics' | head -20
 

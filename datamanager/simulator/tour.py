@@ -29,6 +29,9 @@ _ENDINGS = {
 class Tour:
     """A walk through one session.
 
+    Attributes:
+        streams: those that the session has, once it was shown.
+
     Args:
         http: a client whose base is the server's address.
         robot_id: whose session.
@@ -43,6 +46,7 @@ class Tour:
         self._path = f"/api/v1/sessions/{robot_id}/{session_id}"
         self._folder = folder
         self._say = say
+        self.streams: set[str] = set()
 
     def show(self) -> None:
         """All of it.
@@ -55,9 +59,9 @@ class Tour:
             streams = self._streams()
             self._timeline(streams)
             self._range()
-            names = {stream["stream"] for stream in streams}
-            self._frames(names)
-            self._enriched(names)
+            self.streams = {stream["stream"] for stream in streams}
+            self._frames(self.streams)
+            self._enriched(self.streams)
         except httpx.HTTPError as error:
             raise Unavailable(f"the server does not answer as it should: {error}") from error
 

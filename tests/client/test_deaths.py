@@ -30,7 +30,8 @@ def session() -> str:
     return f"run-{next(_numbers)}"
 
 
-@pytest.mark.parametrize("spooled", [pytest.param(False, marks=pytest.mark.soak), True])
+@pytest.mark.soak
+@pytest.mark.parametrize("spooled", [False, True])
 async def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(
     own_server: Restartable, session: str, tmp_path: Path, spooled: bool
 ) -> None:

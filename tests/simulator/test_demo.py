@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 from PIL import Image
 from support.processes import clean_environ, http_status, wait_until
 
@@ -75,6 +76,7 @@ def test_it_shows_what_is_there_and_every_line_to_try_works(tmp_path: Path) -> N
     assert living(everyone) == []
 
 
+@pytest.mark.soak
 def test_killed_with_9_it_takes_everything_with_it(tmp_path: Path) -> None:
     with demo(tmp_path, "--once") as (process, log):
         wait_until(
