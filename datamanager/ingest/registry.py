@@ -152,6 +152,11 @@ class Registry:
             session.ended = False
         return session
 
+    def times_ended(self, robot_id: str, session_id: str) -> int:
+        """How often a session was ended by this process, since it knows of it."""
+        session = self._sessions.get(f"{robot_id}/{session_id}")
+        return 0 if session is None else session.times_ended
+
     def release(self, producer: Producer) -> None:
         """A connection no longer uses the producer."""
         producer.session.users -= 1

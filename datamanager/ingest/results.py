@@ -184,10 +184,12 @@ class ResultFeeder:
     async def _seat(self, place: Place) -> _Seat:
         seat = self._seats.get(place)
         if seat is None:
+            times_ended = self._ingest.registry.times_ended(
+                *place
+            )  # before it is asked and opened: it may end meanwhile
             ends = await self._feed.has_ended(*place)
             producer = await self._ingest.registry.open(*place, RESULTS_PRODUCER, reload=True)
             sender = Sender(self._ingest.config, self._ingest.budget, repeats_allowed=False)
-            times_ended = producer.session.times_ended
             seat = self._seats[place] = _Seat(producer, sender, self._clock.monotonic_s(), ends, times_ended)
         seat.used_s = self._clock.monotonic_s()
         _see_ends(seat)
