@@ -33,7 +33,7 @@ class Enriching:
     models: Models
     rules: Enrichments
 
-    async def add_model(self, manifest: Manifest, data: bytes) -> None:
+    async def add_model(self, manifest: Manifest, data: bytes, *, bundled: bool = False) -> None:
         """Puts a model in place, current from now on."""
         new = NewModel(
             name=manifest.name,
@@ -44,6 +44,7 @@ class Enriching:
             manifest=msgspec.json.encode(manifest),
             checksum=manifest.checksum,
             size_bytes=len(data),
+            bundled=bundled,
         )
         await self.models.seed(new, data)
         await self.models.use(manifest.name, manifest.version)
@@ -51,7 +52,7 @@ class Enriching:
     async def add_zoo(self, zoo: str, **changes: Any) -> None:
         """Puts a model that comes with us in place."""
         model = zoo_model(zoo)
-        await self.add_model(msgspec.structs.replace(model.manifest, **changes), model.data())
+        await self.add_model(msgspec.structs.replace(model.manifest, **changes), model.data(), bundled=not changes)
 
     async def results(self, count: int, within_s: float = 20.0, **query: Any) -> list[Document]:
         """The results that fit, once there are so many, in the order of their times."""
