@@ -149,6 +149,7 @@ def _tell_acks(result: Result, acks: dict[str, list[float]]) -> None:
     p99 = {name: float(np.percentile(times, 99)) for name, times in acks.items()}
     for name, times in acks.items():
         result.add(f"ack p50, {name}", "ms", float(np.percentile(times, 50)))
+        result.add(f"ack p95, {name}", "ms", float(np.percentile(times, 95)))
         result.add(f"ack p99, {name}", "ms", p99[name])
         if name != "off":
             result.add(f"ack p99, {name} / off", "x", p99[name] / p99["off"])

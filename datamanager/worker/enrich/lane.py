@@ -41,7 +41,7 @@ class Waiting:
     Attributes:
         rule: asks for it.
         output: the stream of its result, whichever model looks at it in the end.
-        data: its original, on its way; None of it when it is gone.
+        data: its original, on its way; None of it when it is gone. Not asked for while its model is left alone.
         previous: the original of the frame before it, where the model wants that and does not have it.
         alone: whether it goes by itself, for a batch that it was in has failed.
         passed: lanes that could not take it and passed it on.
@@ -50,7 +50,7 @@ class Waiting:
     taken: TakenInference
     rule: Enrichment
     output: str
-    data: "asyncio.Task[bytes | None]"
+    data: "asyncio.Task[bytes | None] | None" = None
     previous: "asyncio.Task[bytes | None] | None" = None
     alone: bool = False
     passed: int = 0
@@ -152,6 +152,8 @@ class Lane:
             if before.frame_id not in self._sent:
                 frame.previous = self._outlets.fetch(before.key)
             self._remember(frame.job.frame_id)
+        if self.breaker.state != "open":
+            self._fetched(frame)
         self._waiting.append(frame)
         self._wake.set()
 
@@ -182,7 +184,8 @@ class Lane:
             for task in self._writing:
                 task.cancel()
             for frame in self._waiting:
-                frame.data.cancel()
+                if frame.data is not None:
+                    frame.data.cancel()
 
     def _change(self) -> None:
         if self._next_host is not None:
@@ -223,8 +226,10 @@ class Lane:
         if admission is None:
             await self._turn_away(batch)
             return
-        frames = [frame for frame in batch if await frame.data is not None]
-        gone = [frame for frame in batch if await frame.data is None]
+        for frame in batch:
+            self._fetched(frame)
+        frames = [frame for frame in batch if await self._fetched(frame) is not None]
+        gone = [frame for frame in batch if await self._fetched(frame) is None]
         if gone:
             await self._write(
                 gone, [self._without(frame, "failed", "its bytes are not here any more") for frame in gone]
@@ -232,7 +237,7 @@ class Lane:
         if not frames:
             self.breaker.abandoned(admission)
             return
-        pictures = [await _picture(frame) for frame in frames]
+        pictures = [_picture(frame, await self._fetched(frame), await _before(frame)) for frame in frames]
         began_s = time.perf_counter()
         try:
             answers = await self.host.infer(pictures, frames[0].rule.options)
@@ -323,6 +328,12 @@ class Lane:
         frame.passed += 1
         return self._pass_on(self, frame)
 
+    def _fetched(self, frame: Waiting) -> "asyncio.Task[bytes | None]":
+        """A frame's original, asked for by now."""
+        if frame.data is None:
+            frame.data = self._outlets.fetch(frame.job.key)
+        return frame.data
+
     def _remember(self, frame_id: str) -> None:
         self._sent[frame_id] = None
         self._sent.move_to_end(frame_id)
@@ -330,14 +341,18 @@ class Lane:
             self._sent.popitem(last=False)
 
 
-async def _picture(frame: Waiting) -> FramePicture:
+def _picture(frame: Waiting, data: bytes | None, previous: bytes | None) -> FramePicture:
     before = frame.job.previous
     return FramePicture(
         frame.job.frame_id,
-        await frame.data or b"",
+        data or b"",
         previous_id=None if before is None else before.frame_id,
-        previous=None if frame.previous is None else await frame.previous,
+        previous=previous,
     )
+
+
+async def _before(frame: Waiting) -> bytes | None:
+    return None if frame.previous is None else await frame.previous
 
 
 async def _insist(call: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -134,7 +134,7 @@ class EnrichService:
             await self._queue.shed([taken], "full")
         else:
             output = f"{job.stream}/{rule.output or lane.host.file.manifest.stream}"
-            frame = Waiting(taken, rule, output, self.fetch(job.key))
+            frame = Waiting(taken, rule, output)
             self._held[taken.entry_id] = frame
             lane.put(frame)
 
@@ -264,7 +264,8 @@ class EnrichService:
     def _let_go(self, frames: Sequence[Waiting]) -> list[TakenInference]:
         for frame in frames:
             self._held.pop(frame.taken.entry_id, None)
-            frame.data.cancel()
+            if frame.data is not None:
+                frame.data.cancel()
         return [frame.taken for frame in frames]
 
 
