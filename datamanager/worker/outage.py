@@ -7,7 +7,7 @@ from typing import TypeVar
 from datamanager.errors import Unavailable
 from datamanager.observability import get_logger
 
-__all__ = ["Outage", "outlast", "wait_unless"]
+__all__ = ["Outage", "outlast", "repeat", "wait_unless"]
 
 _FIRST_S = 0.25
 _MOST_S = 10.0
@@ -66,3 +66,16 @@ async def outlast(stop: asyncio.Event, attempt: Callable[[], Awaitable[T]]) -> T
             outage.over()
             return result
     return None
+
+
+async def repeat(stop: asyncio.Event, attempt: Callable[[], Awaitable[object]], every_s: float) -> None:
+    """Calls until `stop` is set, with `every_s` between two calls, and longer while a server is away."""
+    outage = Outage(stop)
+    while not stop.is_set():
+        try:
+            await attempt()
+        except Unavailable as exc:
+            await outage.wait(exc)
+        else:
+            outage.over()
+            await wait_unless(stop, every_s)

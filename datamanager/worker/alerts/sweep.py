@@ -13,7 +13,7 @@ from datamanager.storage.alert_states import AlertStates, Place
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.sessions import Streams
 from datamanager.worker.alerts.judge import AlertJudge
-from datamanager.worker.outage import Outage, wait_unless
+from datamanager.worker.outage import repeat
 
 __all__ = ["AlertSweep"]
 
@@ -60,15 +60,7 @@ class AlertSweep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until `stop` is set."""
-        outage = Outage(stop)
-        while not stop.is_set():
-            try:
-                await self.sweep()
-            except Unavailable as exc:
-                await outage.wait(exc)
-            else:
-                outage.over()
-                await wait_unless(stop, self._interval_s)
+        await repeat(stop, self.sweep, self._interval_s)
 
     async def sweep(self) -> None:
         """One round.

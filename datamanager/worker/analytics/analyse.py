@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from datamanager.clock import Clock
-from datamanager.errors import ConfigError, Unavailable
+from datamanager.errors import ConfigError
 from datamanager.observability import get_logger
 from datamanager.storage.analytics import Analyses, analyse_job, is_output, retrain_job
 from datamanager.storage.enrichments import Enrichment, Enrichments
@@ -16,7 +16,7 @@ from datamanager.storage.jobs import Job, JobQueue
 from datamanager.storage.sessions import Streams
 from datamanager.worker.analytics.results import Place
 from datamanager.worker.analytics.steps import Steps
-from datamanager.worker.outage import Outage, wait_unless
+from datamanager.worker.outage import repeat
 
 __all__ = ["Analyse", "AnalyseSweep", "place_of", "rules_for"]
 
@@ -106,15 +106,7 @@ class AnalyseSweep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until `stop` is set."""
-        outage = Outage(stop)
-        while not stop.is_set():
-            try:
-                await self.sweep()
-            except Unavailable as exc:
-                await outage.wait(exc)
-            else:
-                outage.over()
-                await wait_unless(stop, min(_LOOK_S, self._interval_s))
+        await repeat(stop, self.sweep, min(_LOOK_S, self._interval_s))
 
     async def sweep(self) -> None:
         """One round.
