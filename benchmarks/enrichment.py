@@ -2,6 +2,9 @@
 
 One camera of 30 frames a second, 100 kB each, with no model, with the quality model, and with models that fail, hang or
 want too much memory, in turn. Then more frames than the model can look at: what is shed, and what must not be.
+
+Three of a round's 300 acks are its 99th percentile, and one stall of the disk is longer than all else. So the medians of
+the rounds are compared, and the disk is watched by itself meanwhile.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.bad_models import bad_model
+from benchmarks.disk import DiskWatch, watch_disk
 from benchmarks.frames import jpeg_of
 from benchmarks.harness import Bench, Needs, main
 from benchmarks.result import Result
@@ -38,7 +42,9 @@ _FPS = 30.0
 _SIZE_BYTES = 100_000
 _SETTLE_S = 1.0  # what is sent before is not counted
 _BAD = ("failing", "hanging", "out_of_memory")
-_RULES = {"off": "", "quality": "quality", **{name: name for name in _BAD}}
+_RULES = ("off", "quality", *_BAD)
+_PERCENTS = (50, 95, 99)
+Spans = list[tuple[int, int]]  # of acks: when each frame was due and when its ack came, Unix nanoseconds
 
 
 @dataclass(slots=True)
@@ -85,7 +91,6 @@ class _Stores:
 
 async def measure(bench: Bench, result: Result) -> None:
     """A camera with each model in turn, `--rounds` times; then twice as much as can be looked at."""
-    acks: dict[str, list[float]] = defaultdict(list)
     async with _stores(bench) as stores:
         watching = asyncio.create_task(stores.watch())
         for name in ("quality", *_BAD):
@@ -94,22 +99,33 @@ async def measure(bench: Bench, result: Result) -> None:
             await stores.rules.put(Enrichment(name=name, model=name, session_id=f"{name}-*", stream="cam"))
             await stores.ready(name)
         await bench.elsewhere(send_frames, bench.url, bench.robot_id, "off-warm", 2.0, _FPS)
-        for turn in range(bench.args.rounds):
-            order = list(_RULES)
-            for name in order[turn % len(order) :] + order[: turn % len(order)]:
-                bench.cpu.start()
-                session = f"{name}-{turn}"
-                acks[name] += await bench.elsewhere(
-                    send_frames, bench.url, bench.robot_id, session, bench.args.seconds, _FPS
-                )
-                await asyncio.sleep(1.0)
-                _tell_stored(result, name, stores.seen_ms.get(session, []), bench)
-        _tell_acks(result, acks)
+        with watch_disk() as disk:
+            for turn in range(bench.args.rounds):
+                await _round(bench, result, stores, disk, turn)
+        for name in _RULES[1:]:
+            for percent in _PERCENTS:
+                took_ms, off_ms = (result.median(f"ack p{percent}, {which}") for which in (name, "off"))
+                result.add(f"ack p{percent}, {name} / off", "x", took_ms / off_ms)
         await _overload(bench, result, stores)
         watching.cancel()
     result.goal("frame to stored result, p95", 100, measure="quality: frame to stored result, p95", at_most=True)
-    for name in ("quality", *_BAD):
+    for name in _RULES[1:]:
         result.goal(f"ack p99 with {name} / without, p99", 1.05, measure=f"ack p99, {name} / off", at_most=True)
+
+
+async def _round(bench: Bench, result: Result, stores: _Stores, disk: DiskWatch, turn: int) -> None:
+    """The camera without a model and with each, beginning with another one every time."""
+    at = turn % len(_RULES)
+    for name in _RULES[at:] + _RULES[:at]:
+        bench.cpu.start()
+        session = f"{name}-{turn}"
+        spans = await bench.elsewhere(send_frames, bench.url, bench.robot_id, session, bench.args.seconds, _FPS)
+        took_ms = [(acked_ns - due_ns) / 1e6 for due_ns, acked_ns in spans]
+        for percent in _PERCENTS:
+            result.add(f"ack p{percent}, {name}", "ms", float(np.percentile(took_ms, percent)))
+        result.add(f"disk stalled, {name}", "ms", 1000 * disk.stalled_s(spans))
+        await asyncio.sleep(1.0)
+        _tell_stored(result, name, stores.seen_ms.get(session, []), bench)
 
 
 @asynccontextmanager
@@ -144,17 +160,6 @@ def _tell_stored(result: Result, name: str, seen_ms: list[float], bench: Bench) 
         result.add(f"quality: frame to stored result, p{percent}", "ms", float(np.percentile(seen_ms, percent)))
 
 
-def _tell_acks(result: Result, acks: dict[str, list[float]]) -> None:
-    """Of the acks of all rounds together: a round has too few for its 99th percentile to say much."""
-    p99 = {name: float(np.percentile(times, 99)) for name, times in acks.items()}
-    for name, times in acks.items():
-        result.add(f"ack p50, {name}", "ms", float(np.percentile(times, 50)))
-        result.add(f"ack p95, {name}", "ms", float(np.percentile(times, 95)))
-        result.add(f"ack p99, {name}", "ms", p99[name])
-        if name != "off":
-            result.add(f"ack p99, {name} / off", "x", p99[name] / p99["off"])
-
-
 async def _overload(bench: Bench, result: Result, stores: _Stores) -> None:
     """Finds how many frames a second are looked at when there are too many, and offers twice as many."""
     await stores.rules.put(Enrichment(name="much", model="quality", session_id="much-*", stream="cam"))
@@ -185,19 +190,19 @@ async def _overload(bench: Bench, result: Result, stores: _Stores) -> None:
 async def _must(bench: Bench, what: str) -> int:
     """A second camera, of five frames a second, each of which must be looked at; how many."""
     loop = asyncio.get_running_loop()
-    times = await loop.run_in_executor(
+    spans = await loop.run_in_executor(
         None, send_frames, bench.url, bench.robot_id, f"must-{what}", bench.args.seconds, 5.0
     )
-    return len(times) + round(_SETTLE_S * 5)
+    return len(spans) + round(_SETTLE_S * 5)
 
 
-def send_frames(url: str, robot_id: str, session_id: str, seconds: float, fps: float) -> list[float]:
-    """Sends frames at a pace; milliseconds from when each counted one was due to its ack."""
+def send_frames(url: str, robot_id: str, session_id: str, seconds: float, fps: float) -> Spans:
+    """Sends frames at a pace; when each counted one was due and when its ack came."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_send_frames(url, robot_id, session_id, seconds, fps))
 
 
-async def _send_frames(url: str, robot_id: str, session_id: str, seconds: float, fps: float) -> list[float]:
+async def _send_frames(url: str, robot_id: str, session_id: str, seconds: float, fps: float) -> Spans:
     pictures = [jpeg_of(_SIZE_BYTES, seed, 1280, 720) for seed in range(8)]
     async with connect(f"ws{url[4:]}/api/v1/ingest", compression=None, proxy=None, max_queue=None) as socket:
         hello = {"type": "hello", "robot_id": robot_id, "session_id": session_id, "producer": "bench"}
@@ -215,13 +220,13 @@ async def _send_frames(url: str, robot_id: str, session_id: str, seconds: float,
         return (await hearing)[settle:]
 
 
-async def _hear(socket: ClientConnection, due_ns: list[int]) -> list[float]:
-    acked: list[float] = []
+async def _hear(socket: ClientConnection, due_ns: list[int]) -> Spans:
+    acked: Spans = []
     while len(acked) < len(due_ns):
         message = msgpack.unpackb(await socket.recv(decode=False))
         if message["type"] == "ack":
             now_ns = time.time_ns()
-            acked += [(now_ns - at_ns) / 1e6 for at_ns in due_ns[len(acked) : message["acked"]["cam"] + 1]]
+            acked += [(at_ns, now_ns) for at_ns in due_ns[len(acked) : message["acked"]["cam"] + 1]]
     return acked
 
 

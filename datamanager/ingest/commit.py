@@ -6,7 +6,7 @@ span and the producers' totals. Only then is anything acked. What cannot be know
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -35,6 +35,10 @@ _MAX_PAUSE_S = 1.0
 
 class Account(LedgerKeeper, Protocol):
     """The producer whose totals a commit changes."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of the server's, for which no robot waits."""
 
     def begin(self, item: "CommitItem") -> None:
         """The item is about to be written: give it its generation."""
@@ -79,36 +83,28 @@ class Stores:
     ledgers: Ledgers
 
 
-class Committer:
-    """Writes items in groups. Run `run` as a task; hand items in with `submit`."""
+class _Lane:
+    """Items that wait for nobody's groups but their own."""
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
-        self._stores = stores
-        self._clock = clock
+    def __init__(self) -> None:
         self._queue: deque[CommitItem] = deque()
         self._queued_bytes = 0
         self._in_flight = 0
         self._wake = asyncio.Event()
 
-    def submit(self, item: CommitItem) -> None:
-        """Queues an item. What may be queued is bounded by what senders may have un-acked."""
+    def put(self, item: CommitItem) -> None:
         self._queue.append(item)
         self._queued_bytes += _weight(item)
         self._wake.set()
 
-    async def run(self) -> None:
-        """Writes groups until cancelled; then what is under way is given up.
-
-        What goes wrong otherwise than by a failing server ends it: a sender would wait for ever for its ack, while a
-        process that starts anew is sent again what is not acked.
-        """
+    async def run(self, commit: Callable[[list[CommitItem]], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
                 while not self._is_due:
                     self._wake.clear()
                     await self._wake.wait()
                 self._in_flight += 1
-                group.create_task(self._commit(self._take())).add_done_callback(self._done)
+                group.create_task(commit(self._take())).add_done_callback(self._done)
 
     @property
     def _is_due(self) -> bool:
@@ -130,6 +126,33 @@ class Committer:
             group.append(item)
         self._queued_bytes -= size
         return group
+
+
+class Committer:
+    """Writes items in groups. Run `run` as a task; hand items in with `submit`.
+
+    What robots sent and what the server adds itself (results of models, rows of tables) are written in groups of their
+    own: an ack never waits for a group of results that is under way.
+    """
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._robots, self._own = _Lane(), _Lane()
+
+    def submit(self, item: CommitItem) -> None:
+        """Queues an item. What may be queued is bounded by what senders may have un-acked."""
+        (self._own if item.account.is_own else self._robots).put(item)
+
+    async def run(self) -> None:
+        """Writes groups until cancelled; then what is under way is given up.
+
+        What goes wrong otherwise than by a failing server ends it: a sender would wait for ever for its ack, while a
+        process that starts anew is sent again what is not acked.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._robots.run(self._commit))
+            group.create_task(self._own.run(self._commit))
 
     async def _commit(self, group: list[CommitItem]) -> None:
         began = self._clock.monotonic_s()

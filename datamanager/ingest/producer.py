@@ -72,6 +72,11 @@ class Producer:
         return f"{self.session.id}/{self.name}"
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is one of the server's, for which no robot waits: `~` begins no name that a robot may give."""
+        return self.name.startswith("~")
+
+    @property
     def settled(self) -> bool:
         """Whether everything that was handed on is durable."""
         return not self._under_way

@@ -31,6 +31,8 @@ _WRITES = 2  # batches whose results are being written, beside the one that is c
 _MUST_TRIES = 5
 _PUT_OFF_S = 1.0
 _LEAST_ROOM = 32
+_GATHER_S = 0.5  # nobody is in a hurry to read that a frame was not looked at, and each write costs the disk a flush
+_GATHER = 16
 _REMEMBERED = 128  # frames that the model's process is believed to have decoded still; it keeps twice as many
 
 
@@ -123,6 +125,9 @@ class Lane:
         self._swapped: asyncio.Event = asyncio.Event()
         self._writing: set[asyncio.Task[None]] = set()
         self._sent: OrderedDict[str, None] = OrderedDict()
+        self._skipped: list[tuple[Waiting, Result]] = []
+        self._gathering: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup
 
     @property
     def name(self) -> str:
@@ -142,7 +147,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits, is computed or written."""
-        return not self._waiting and not self._writing and not self._is_busy
+        return not (self._waiting or self._skipped or self._writing or self._is_busy)
 
     def put(self, frame: Waiting) -> None:
         """Has a frame wait here."""
@@ -173,16 +178,15 @@ class Lane:
     async def run(self) -> None:
         """Does what waits until cancelled; then what waits is given up, and others claim it."""
         try:
-            while True:
-                self._change()
-                batch = await self._next_batch()
-                if batch:
-                    self._is_busy = True
-                    await self._do(batch)
-                    self._is_busy = False
+            async with asyncio.TaskGroup() as self._group:  # results that cannot be written end the lane
+                while True:
+                    self._change()
+                    batch = await self._next_batch()
+                    if batch:
+                        self._is_busy = True
+                        await self._do(batch)
+                        self._is_busy = False
         finally:
-            for task in self._writing:
-                task.cancel()
             for frame in self._waiting:
                 if frame.data is not None:
                     frame.data.cancel()
@@ -272,7 +276,7 @@ class Lane:
         """Has results written beside the next batch; waits while two others are."""
         while len(self._writing) >= _WRITES:
             await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._settle(frames, results))
+        task = self._group.create_task(self._settle(frames, results))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -322,7 +326,24 @@ class Lane:
         others = [frame for frame in left if not frame.job.must]
         if others:
             reason = f"model {self.name!r} is left alone for a while, as it failed ({self.status.last})"
-            await self._write(others, [self._without(frame, "skipped", reason) for frame in others])
+            await self._skip([(frame, self._without(frame, "skipped", reason)) for frame in others])
+
+    async def _skip(self, skipped: list[tuple[Waiting, Result]]) -> None:
+        """Has results that say nothing written once there are some, or the first of them has waited a little."""
+        self._skipped += skipped
+        if len(self._skipped) >= _GATHER:
+            await self._write_skipped()
+        elif self._gathering is None or self._gathering.done():
+            self._gathering = self._group.create_task(self._gather())
+
+    async def _gather(self) -> None:
+        await self._clock.sleep(_GATHER_S)
+        await self._write_skipped()
+
+    async def _write_skipped(self) -> None:
+        skipped, self._skipped = self._skipped, []
+        if skipped:
+            await self._write([frame for frame, _ in skipped], [result for _, result in skipped])
 
     def _try_others(self, frame: Waiting) -> bool:
         frame.passed += 1
