@@ -7,16 +7,11 @@ import msgspec
 from datamanager.observability import get_logger
 from datamanager.storage.inference_job import URGENCIES, InferenceJob, TakenInference, Urgency
 
-__all__ = ["ids_by_stream", "job_of", "stream_key"]
+__all__ = ["ids_by_stream", "job_of"]
 
 _DECODER = msgspec.msgpack.Decoder(InferenceJob)
 
 _log = get_logger(__name__)
-
-
-def stream_key(urgency: Urgency) -> str:
-    """The key of a stream."""
-    return f"infer:{urgency}"
 
 
 def ids_by_stream(taken: Sequence[TakenInference]) -> list[tuple[Urgency, list[bytes]]]:

@@ -4,21 +4,20 @@
 not be tried, `infer:queued:{enrichment}:{frame_id}` that a frame was queued again, `infer:shed` (a hash) how many were shed
 lately, by enrichment. Redis may be wiped at any moment: what
 must be done is found again in MongoDB, the rest is gone like any frame that was not looked at.
-No command and no script names two keys, so that each may live on another node of a cluster.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from datamanager.clock import Clock
 from datamanager.errors import RedisUnavailable
 from datamanager.observability import get_logger
-from datamanager.storage.inference_entries import ids_by_stream, job_of, stream_key
+from datamanager.storage.inference_entries import ids_by_stream, job_of
 from datamanager.storage.inference_job import (
     URGENCIES,
     Added,
@@ -31,7 +30,8 @@ from datamanager.storage.inference_job import (
     Urgency,
 )
 from datamanager.storage.inference_scripts import ADD, DEPTH
-from datamanager.storage.redis import Redis, ResponseError, redis_translated
+from datamanager.storage.redis import Redis, redis_translated
+from datamanager.storage.work_streams import Entry, Later, WorkStreams
 
 __all__ = [
     "URGENCIES",
@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 _GROUP = "models"
-_LATER = "infer:later"
 _SHED = "infer:shed"
 _SHED_TTL_S = 3600  # a rule that sheds nothing for so long is forgotten with the others
 _BELL = "infer:added"  # a channel: nothing of it is kept
@@ -59,12 +58,8 @@ _ADD_AT_ONCE = 500  # jobs of one script: Redis does nothing else meanwhile
 
 _log = get_logger(__name__)
 
-T = TypeVar("T")
-
-
 _ENCODER = msgspec.msgpack.Encoder()
 _LATER_DECODER = msgspec.msgpack.Decoder(tuple[int, InferenceJob])
-_Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 class InferenceQueue:
@@ -87,7 +82,8 @@ class InferenceQueue:
         self._client = redis.client
         self._clock = clock
         self._sheds = sheds
-        self._consumer = consumer
+        self._streams = WorkStreams(redis, prefix="infer", group=_GROUP, consumer=consumer)
+        self._later = Later(redis, clock, "infer:later")
         self._max_waiting = max_waiting
         self._add_script = self._client.register_script(ADD)
         self._depth_script = self._client.register_script(DEPTH)
@@ -131,14 +127,8 @@ class InferenceQueue:
 
     async def done(self, taken: Sequence[TakenInference]) -> None:
         """Removes finished jobs."""
-        if not taken:
-            return
-        with redis_translated():
-            async with self._client.pipeline(transaction=False) as pipe:
-                for urgency, ids in ids_by_stream(taken):
-                    pipe.xack(stream_key(urgency), _GROUP, *ids)
-                    pipe.xdel(stream_key(urgency), *ids)
-                await pipe.execute()
+        if taken:
+            await self._streams.finish(ids_by_stream(taken))
 
     async def shed(self, taken: Sequence[TakenInference], by: ShedBy) -> None:
         """Gives up jobs that this consumer holds, and counts them.
@@ -161,14 +151,8 @@ class InferenceQueue:
         """
         if not taken:
             return
-        due_ms = self._clock.now_ns() // 1_000_000 + int(delay_s * 1000)
-        with redis_translated():
-            waiting: int = await self._client.zcard(_LATER)
-            fits = taken[: max(0, self._max_waiting - waiting)]
-            async with self._client.pipeline(transaction=False) as pipe:
-                for t in fits:
-                    pipe.zadd(_LATER, {_ENCODER.encode((t.tries + tried, t.job)): due_ms})
-                await pipe.execute()
+        fits = taken[: max(0, self._max_waiting - await self.later())]
+        await self._later.put((_ENCODER.encode((t.tries + tried, t.job)), delay_s) for t in fits)
         await self.done(taken)
         self._sheds.count([t.job for t in taken[len(fits) :] if not t.job.must], "full")
 
@@ -178,28 +162,11 @@ class InferenceQueue:
         Returns:
             How many.
         """
-        now_ms = self._clock.now_ns() // 1_000_000
-        with redis_translated():
-            due: Any = await self._client.zrangebyscore(_LATER, "-inf", now_ms, start=0, num=limit)
-            if not due:
-                return 0
-            async with self._client.pipeline(transaction=False) as pipe:
-                for data in due:
-                    pipe.zrem(_LATER, data)
-                # Of several sweepers the one that removed an entry adds it; dying between the two only loses the job.
-                mine = [data for data, removed in zip(due, await pipe.execute(), strict=True) if removed]
-        await self._add([_LATER_DECODER.decode(data) for data in mine])
-        return len(mine)
+        return await self._later.move(lambda due: self._add([_LATER_DECODER.decode(data) for data in due]), limit)
 
     async def renew(self, taken: Sequence[TakenInference]) -> None:
         """Says that these are still being worked on, so that nobody claims them."""
-        for urgency, ids in ids_by_stream(taken):
-            await self._grouped(
-                urgency,
-                lambda u=urgency, i=ids: self._client.xclaim(  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
-                    stream_key(u), _GROUP, self._consumer, 0, i, justid=True
-                ),
-            )
+        await self._streams.renew(ids_by_stream(taken))
 
     async def claim_stuck(self, idle_s: float, limit: int = 100) -> list[TakenInference]:
         """Takes over jobs that were taken and not handed back or renewed for `idle_s`: their worker is gone.
@@ -208,7 +175,9 @@ class InferenceQueue:
         """
         found: list[TakenInference] = []
         for urgency in URGENCIES:
-            found += await self._claim(urgency, int(idle_s * 1000), limit)
+            claimed = await self._streams.claim(urgency, idle_s, limit)
+            tries = {entry[0]: had for entry, had in claimed}
+            found += await self._decode(urgency, [entry for entry, _ in claimed], tries)
         return found
 
     async def depth(self) -> dict[Urgency, QueueState]:
@@ -217,7 +186,7 @@ class InferenceQueue:
         now_ms = self._clock.now_ns() // 1_000_000
         for urgency in URGENCIES:
             with redis_translated():
-                waiting, running, at_ms = await self._depth_script(keys=[stream_key(urgency)], args=[_GROUP])
+                waiting, running, at_ms = await self._depth_script(keys=[self._streams.key(urgency)], args=[_GROUP])
             oldest_s = max(0, now_ms - int(at_ms)) / 1000 if int(at_ms) else 0.0
             states[urgency] = QueueState(max(0, int(waiting)), int(running), oldest_s)
         return states
@@ -230,20 +199,11 @@ class InferenceQueue:
 
     async def later(self) -> int:
         """How many jobs are put off."""
-        with redis_translated():
-            return int(await self._client.zcard(_LATER))
+        return await self._later.count()
 
     async def drop_gone_consumers(self, idle_s: float) -> None:
         """Forgets consumers that hold nothing and were not heard of for `idle_s`."""
-        for urgency in URGENCIES:
-            consumers = await self._grouped(
-                urgency,
-                lambda u=urgency: self._client.xinfo_consumers(stream_key(u), _GROUP),  # type: ignore[misc]  # as above
-            )
-            for consumer in consumers:
-                if not consumer["pending"] and consumer["idle"] > idle_s * 1000:
-                    with redis_translated():
-                        await self._client.xgroup_delconsumer(stream_key(urgency), _GROUP, consumer["name"])
+        await self._streams.drop_gone_consumers(URGENCIES, idle_s)
 
     async def listen(self) -> None:
         """Hears of jobs that are added, until cancelled: while it runs `take` need not look again and again."""
@@ -301,76 +261,25 @@ class InferenceQueue:
         for tries, job in jobs:
             args += [int(job.must), tries, _ENCODER.encode(job)]
         with redis_translated():
-            queued, deferred, gone = await self._add_script(keys=[stream_key(urgency)], args=args)
+            queued, deferred, gone = await self._add_script(keys=[self._streams.key(urgency)], args=args)
         await self._count_shed([job for job in map(job_of, gone) if job is not None], "full")
         return Added(int(queued), len(gone), int(deferred))
 
     async def _read(self, urgency: Urgency, count: int) -> list[TakenInference]:
-        answer: Any = await self._grouped(
-            urgency,
-            lambda: self._client.xreadgroup(_GROUP, self._consumer, {stream_key(urgency): ">"}, count=count),
-        )
-        if not answer:
-            return []
-        # RESP2 answers with a list of pairs, RESP3 with a dict.
-        entries = next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
-        return await self._decode(urgency, entries, {})
-
-    async def _claim(self, urgency: Urgency, idle_ms: int, limit: int) -> list[TakenInference]:
-        pending: Any = await self._grouped(
-            urgency, lambda: self._client.xpending_range(stream_key(urgency), _GROUP, "-", "+", limit, idle=idle_ms)
-        )
-        if not pending:
-            return []
-        tries = {p["message_id"]: int(p["times_delivered"]) for p in pending}
-        entries: Any = await self._grouped(
-            urgency, lambda: self._client.xclaim(stream_key(urgency), _GROUP, self._consumer, idle_ms, list(tries))
-        )
-        entries = [entry for entry in entries if entry[0] is not None]
-        there = {entry_id for entry_id, _ in entries}
-        # Claimed by another sweeper meanwhile, or deleted: then nothing but the group's memory of it is left.
-        await self._forget_deleted(urgency, [i for i in tries if i not in there])
-        return await self._decode(urgency, entries, tries)
-
-    async def _forget_deleted(self, urgency: Urgency, ids: Sequence[bytes]) -> None:
-        for entry_id in ids:
-            with redis_translated():
-                if not await self._client.xrange(stream_key(urgency), entry_id, entry_id):
-                    await self._client.xack(stream_key(urgency), _GROUP, entry_id)
+        return await self._decode(urgency, await self._streams.read(urgency, count), {})
 
     async def _decode(
-        self, urgency: Urgency, entries: Sequence[_Entry], delivered: dict[bytes, int]
+        self, urgency: Urgency, entries: Sequence[Entry], delivered: dict[bytes, int]
     ) -> list[TakenInference]:
         good: list[TakenInference] = []
         for entry_id, fields in entries:
             job = job_of((fields or {}).get(b"job", b""))
             if job is None:
-                with redis_translated():
-                    await self._client.xack(stream_key(urgency), _GROUP, entry_id)
-                    await self._client.xdel(stream_key(urgency), entry_id)
+                await self._streams.finish([(urgency, [entry_id])])
                 continue
             tries = int((fields or {}).get(b"tries", b"0"))
             good.append(TakenInference(job, entry_id, urgency, tries + delivered.get(entry_id, 0)))
         return good
-
-    async def _grouped(self, urgency: Urgency, command: Callable[[], Awaitable[T]]) -> T:
-        """Runs a command of the consumer group, which is made again when Redis has been wiped."""
-        with redis_translated():
-            try:
-                return await command()
-            except ResponseError as exc:
-                if "NOGROUP" not in str(exc) and "no such key" not in str(exc):
-                    raise
-            await self._make_group(urgency)
-            return await command()
-
-    async def _make_group(self, urgency: Urgency) -> None:
-        try:
-            # From the first entry on: jobs may have been added since the wipe.
-            await self._client.xgroup_create(stream_key(urgency), _GROUP, id="0", mkstream=True)
-        except ResponseError as exc:
-            if "BUSYGROUP" not in str(exc):
-                raise
 
 
 @asynccontextmanager

@@ -7,34 +7,30 @@ again from MongoDB. A job runs at least once; what it does must be the same when
 streams again and again; both must be in nobody's way),
 `jobs:later` (a sorted set by due millisecond) what failed and is tried again, `jobs:dead` (bounded) what was given up,
 `jobs:queued:{priority}:{kind}:{key}` that such a job waits.
-No command names two keys, so that each may live on another node of a cluster.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from datamanager.clock import Clock
-from datamanager.storage.redis import Redis, ResponseError, redis_translated
+from datamanager.storage.redis import Redis, redis_translated
+from datamanager.storage.work_streams import Entry, Later, WorkStreams
 
 __all__ = ["PRIORITIES", "DeadJob", "Job", "JobQueue", "Priority", "TakenJob", "backoff_s"]
 
 Priority = Literal["high", "normal", "low", "slow", "analysis"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-_GROUP = "workers"
-_LATER = "jobs:later"
 _DEAD = "jobs:dead"
 _MAX_WAITING = 100_000  # per priority; what is trimmed is found again from MongoDB
 _MAX_DEAD = 10_000
 _QUEUED_TTL_S = 120  # outlives a wait in a healthy queue; ends the mark of a job that was trimmed or lost
 _MAX_BACKOFF_S = 60.0
 _MAX_ERROR_CHARS = 500
-
-T = TypeVar("T")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +91,9 @@ class JobQueue:
     def __init__(self, redis: Redis, clock: Clock, *, consumer: str = "", max_tries: int = 5) -> None:
         self._client = redis.client
         self._clock = clock
-        self._consumer = consumer
         self._max_tries = max_tries
+        self._streams = WorkStreams(redis, prefix="jobs", group="workers", consumer=consumer)
+        self._later = Later(redis, clock, "jobs:later")
 
     async def enqueue(self, jobs: Sequence[Job]) -> int:
         """Adds jobs, but for those that wait already.
@@ -111,7 +108,7 @@ class JobQueue:
                 for job in jobs:
                     marks.set(_queued_key(job), b"1", nx=True, ex=_QUEUED_TTL_S)
                 fresh = [job for job, is_new in zip(jobs, await marks.execute(), strict=True) if is_new]
-            await self._add(fresh)
+        await self._add(fresh)
         return len(fresh)
 
     async def take(
@@ -133,16 +130,8 @@ class JobQueue:
 
     async def done(self, taken: Sequence[TakenJob]) -> None:
         """Removes finished jobs."""
-        if not taken:
-            return
-        with redis_translated():
-            async with self._client.pipeline(transaction=False) as pipe:
-                for priority in PRIORITIES:
-                    ids = [t.entry_id for t in taken if t.stream == priority]
-                    if ids:
-                        pipe.xack(_stream(priority), _GROUP, *ids)
-                        pipe.xdel(_stream(priority), *ids)
-                await pipe.execute()
+        if taken:
+            await self._streams.finish(_ids_by_stream(taken))
 
     def is_last_try(self, taken: TakenJob) -> bool:
         """Whether a failure of this job now would be its last."""
@@ -166,27 +155,14 @@ class JobQueue:
 
     async def renew(self, taken: Sequence[TakenJob]) -> None:
         """Says that these are still being worked on, so that nobody claims them."""
-        for priority in PRIORITIES:
-            ids = [t.entry_id for t in taken if t.stream == priority]
-            if ids:
-                await self._grouped(
-                    priority,
-                    lambda p=priority, i=ids: self._client.xclaim(  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
-                        _stream(p), _GROUP, self._consumer, 0, i, justid=True
-                    ),
-                )
+        await self._streams.renew(_ids_by_stream(taken))
 
     async def claim_stuck(self, idle_s: float, limit: int = 100) -> list[TakenJob]:
         """Takes over jobs that were taken and not handed back or renewed for `idle_s`: their worker is gone."""
         found: list[TakenJob] = []
         for priority in PRIORITIES:
-            answer = await self._grouped(
-                priority,
-                lambda p=priority: self._client.xautoclaim(  # type: ignore[misc]  # as above
-                    _stream(p), _GROUP, self._consumer, int(idle_s * 1000), start_id="0-0", count=limit
-                ),
-            )
-            found += await self._decode(priority, answer[1])
+            claimed = await self._streams.claim(priority, idle_s, limit)
+            found += await self._decode(priority, [entry for entry, _ in claimed])
         return found
 
     async def promote(self, limit: int = 1000) -> int:
@@ -195,28 +171,17 @@ class JobQueue:
         Returns:
             How many.
         """
-        now_ms = self._clock.now_ns() // 1_000_000
-        with redis_translated():
-            due: Any = await self._client.zrangebyscore(_LATER, "-inf", now_ms, start=0, num=limit)
-            if not due:
-                return 0
-            async with self._client.pipeline(transaction=False) as pipe:
-                for data in due:
-                    pipe.zrem(_LATER, data)
-                # Of several sweepers the one that removed an entry adds it; dying between the two only loses the job.
-                mine = [data for data, removed in zip(due, await pipe.execute(), strict=True) if removed]
-            await self._add([_DECODER.decode(data) for data in mine])
-        return len(mine)
+        return await self._later.move(lambda due: self._add([_DECODER.decode(data) for data in due]), limit)
 
     async def depth(self) -> dict[str, int]:
         """How many jobs there are: by priority (those being worked on included), `later` and `dead`."""
         with redis_translated():
             async with self._client.pipeline(transaction=False) as pipe:
                 for priority in PRIORITIES:
-                    pipe.xlen(_stream(priority))
-                pipe.zcard(_LATER)
+                    pipe.xlen(self._streams.key(priority))
                 pipe.xlen(_DEAD)
-                return dict(zip((*PRIORITIES, "later", "dead"), await pipe.execute(), strict=True))
+                depths = dict(zip((*PRIORITIES, "dead"), await pipe.execute(), strict=True))
+        return depths | {"later": await self._later.count()}
 
     async def dead(self, limit: int = 100) -> list[DeadJob]:
         """The jobs given up last, newest first."""
@@ -226,26 +191,12 @@ class JobQueue:
 
     async def drop_gone_consumers(self, idle_s: float) -> None:
         """Forgets consumers that hold nothing and were not heard of for `idle_s`."""
-        for priority in PRIORITIES:
-            consumers = await self._grouped(
-                priority,
-                lambda p=priority: self._client.xinfo_consumers(_stream(p), _GROUP),  # type: ignore[misc]  # as above
-            )
-            for consumer in consumers:
-                if not consumer["pending"] and consumer["idle"] > idle_s * 1000:
-                    with redis_translated():
-                        await self._client.xgroup_delconsumer(_stream(priority), _GROUP, consumer["name"])
+        await self._streams.drop_gone_consumers(PRIORITIES, idle_s)
 
     async def _read(self, priority: Priority, count: int, block_ms: int | None) -> list[TakenJob]:
-        answer: Any = await self._grouped(
-            priority,
-            lambda: self._client.xreadgroup(
-                _GROUP, self._consumer, {_stream(priority): ">"}, count=count, block=block_ms
-            ),
-        )
-        return await self._decode(priority, _entries(answer))
+        return await self._decode(priority, await self._streams.read(priority, count, block_ms))
 
-    async def _decode(self, priority: Priority, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[TakenJob]:
+    async def _decode(self, priority: Priority, entries: Sequence[Entry]) -> list[TakenJob]:
         good = []
         for entry_id, fields in entries:
             data = (fields or {}).get(b"job", b"")
@@ -259,19 +210,20 @@ class JobQueue:
     async def _add(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
-        async with self._client.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.xadd(_stream(job.priority), {b"job": _ENCODER.encode(job)}, maxlen=_MAX_WAITING, approximate=True)
-            await pipe.execute()
+        with redis_translated():
+            async with self._client.pipeline(transaction=False) as pipe:
+                for job in jobs:
+                    key, fields = self._streams.key(job.priority), {b"job": _ENCODER.encode(job)}
+                    pipe.xadd(key, fields, maxlen=_MAX_WAITING, approximate=True)  # type: ignore[arg-type]  # the driver's dict is invariant
+                await pipe.execute()
 
     async def _delay(self, handed_back: Sequence[tuple[TakenJob, Job, float]]) -> None:
         if not handed_back:
             return
-        now_ms = self._clock.now_ns() // 1_000_000
+        await self._later.put((_ENCODER.encode(job), delay_s) for _, job, delay_s in handed_back)
         with redis_translated():
             async with self._client.pipeline(transaction=False) as pipe:
-                for _, job, delay_s in handed_back:
-                    pipe.zadd(_LATER, {_ENCODER.encode(job): now_ms + int(delay_s * 1000)})
+                for _, job, _ in handed_back:
                     pipe.set(_queued_key(job), b"1", ex=_QUEUED_TTL_S)
                 await pipe.execute()
         await self.done([taken for taken, _, _ in handed_back])
@@ -290,42 +242,13 @@ class JobQueue:
                     pipe.unlink(_queued_key(job))
                 await pipe.execute()
 
-    async def _grouped(self, priority: Priority, command: Callable[[], Awaitable[T]]) -> T:
-        """Runs a command of the consumer group, which is made again when Redis has been wiped."""
-        with redis_translated():
-            try:
-                return await command()
-            except ResponseError as exc:
-                if "NOGROUP" not in str(exc) and "no such key" not in str(exc):
-                    raise
-            await self._make_group(priority)
-            return await command()
 
-    async def _make_group(self, priority: Priority) -> None:
-        try:
-            # From the first entry on: jobs may have been added since the wipe.
-            await self._client.xgroup_create(_stream(priority), _GROUP, id="0", mkstream=True)
-        except ResponseError as exc:
-            if "BUSYGROUP" not in str(exc):
-                raise
-
-
-def _stream(priority: Priority) -> str:
-    return f"jobs:{priority}"
+def _ids_by_stream(taken: Sequence[TakenJob]) -> list[tuple[str, list[bytes]]]:
+    return [(priority, [t.entry_id for t in taken if t.stream == priority]) for priority in PRIORITIES]
 
 
 def _queued_key(job: Job) -> str:
     return f"jobs:queued:{job.priority}:{job.kind}:{job.key}"
-
-
-def _entries(answer: Any) -> Sequence[tuple[bytes, dict[bytes, bytes]]]:
-    """The entries of the one stream that was read: RESP2 answers with a list of pairs, RESP3 with a dict."""
-    if not answer:
-        return ()
-    entries: Sequence[tuple[bytes, dict[bytes, bytes]]] = (
-        next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
-    )
-    return entries
 
 
 def _dead_job(fields: dict[bytes, bytes]) -> DeadJob:

@@ -17,6 +17,7 @@ __all__ = ["EnrichSweep"]
 _PROMOTE_S = 0.1  # how exactly a frame that was put off comes when it is due
 _ENOUGH_WAITING = 1000  # with so much to do, what got lost can wait: looking for it would find what is only late
 _MOST_FOUND = 1000  # of one round
+_MOST_CLAIMED = 100  # likewise, of each urgency
 _HURRY_S = 1.0  # until the next round when this one found as many as it may
 _CONSUMER_IDLE_S = 3600.0
 _MAX_TRIES = 10  # workers that held a frame and died; models have processes of their own, which may die more often
@@ -85,23 +86,24 @@ class EnrichSweep:
             Unavailable: MongoDB or Redis does not answer.
         """
         rules = await self._rules.all()
-        await self._take_over()
-        is_all = await self._find_lost([rule for rule in rules if rule.enabled and rule.kind == "images"])
+        is_all = await self._take_over()
+        is_all &= await self._find_lost([rule for rule in rules if rule.enabled and rule.kind == "images"])
         gone = await self._unenriched.forget_gone([rule.name for rule in rules], self._interval_s, _MOST_FOUND)
         if gone:
             _log.warning("frames will not be looked at by rules that were removed", frames=gone)
         await self._queue.drop_gone_consumers(_CONSUMER_IDLE_S)
         return is_all and gone < _MOST_FOUND
 
-    async def _take_over(self) -> None:
-        stuck = await self._queue.claim_stuck(self._job_timeout_s)
+    async def _take_over(self) -> bool:
+        stuck = await self._queue.claim_stuck(self._job_timeout_s, _MOST_CLAIMED)
         if not stuck:
-            return
+            return True
         _log.warning("took over frames whose worker is gone", frames=len(stuck))
         for taken in stuck:
             if taken.tries >= _MAX_TRIES:
                 await self._give_up(taken, f"{taken.tries} workers that were to look at it died")
         await self._receive([taken for taken in stuck if taken.tries < _MAX_TRIES])
+        return len(stuck) < _MOST_CLAIMED
 
     async def _find_lost(self, rules: Sequence[Enrichment]) -> bool:
         if await self._queue.later() >= _ENOUGH_WAITING:
