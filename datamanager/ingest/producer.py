@@ -36,14 +36,23 @@ class Producer:
         arrivals: counts what came in.
         lock: held while the ledger is read again.
         keeping: held while the ledger is written.
+        reopens: whether what it sends opens its session again when that has ended.
         speaker: the connection that said `hello` for it last, here.
     """
 
     def __init__(
-        self, session: SessionState, name: str, config: IngestConfig, stores: Stores, letters: DeadLetters
+        self,
+        session: SessionState,
+        name: str,
+        config: IngestConfig,
+        stores: Stores,
+        letters: DeadLetters,
+        *,
+        reopens: bool = True,
     ) -> None:
         self.session = session
         self.name = name
+        self.reopens = reopens
         self.streams: dict[str, StreamWriter] = {}
         self.loaded = False
         self.arrivals = 0

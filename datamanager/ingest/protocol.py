@@ -140,9 +140,13 @@ class IngestProtocol:
     def _all_mine(self, messages: list[Message | BadMessage]) -> bool:
         """Whether all are of the session that is known already, and of nobody but who sends: the common case, quickly."""
         robots, sessions = (None, self._robot_id), (None, self._session_id)
-        return bool(messages) and self._session_id is not None and all(
-            type(m) is Message and m.producer is None and m.robot_id in robots and m.session_id in sessions
-            for m in messages
+        return (
+            bool(messages)
+            and self._session_id is not None
+            and all(
+                type(m) is Message and m.producer is None and m.robot_id in robots and m.session_id in sessions
+                for m in messages
+            )
         )
 
     def _data(self, producer: str, run: list[Message], size_bytes: int) -> Data:

@@ -89,6 +89,7 @@ class Registry:
         *,
         fresh: dict[str, Any] | None = None,
         reload: bool = False,
+        reopens: bool = True,
     ) -> Producer:
         """A producer of a session with its ledger, opened for a connection, which later calls `release`.
 
@@ -98,16 +99,17 @@ class Registry:
             producer: which of its senders.
             fresh: fields of the session to set, from a `hello`.
             reload: read the ledger again from the database once nothing of the producer is under way.
+            reopens: whether what it sends opens a session again that has ended; not so what is added to a recording.
 
         Raises:
             MongoUnavailable: MongoDB does not answer.
         """
         opening = self._opening.setdefault(f"{robot_id}/{session_id}", asyncio.Lock())
         async with opening:
-            session = await self.session(robot_id, session_id, fresh, again=reload)
+            session = await self.session(robot_id, session_id, fresh, again=reload, reopens=reopens)
             found = self._producers.get((session.id, producer))
             if found is None:
-                found = Producer(session, producer, self._config, self._stores, self._letters)
+                found = Producer(session, producer, self._config, self._stores, self._letters, reopens=reopens)
                 self._producers[session.id, producer] = found
             session.users += 1
         try:
@@ -132,12 +134,20 @@ class Registry:
             await keep_ledgers(self._stores.sessions, self._stores.ledgers, [producer])
 
     async def session(
-        self, robot_id: str, session_id: str, fresh: dict[str, Any] | None, *, again: bool = False
+        self,
+        robot_id: str,
+        session_id: str,
+        fresh: dict[str, Any] | None,
+        *,
+        again: bool = False,
+        reopens: bool = True,
     ) -> SessionState:
-        """A session, opened again when it has ended, or in any case; `fresh` as for `open`."""
+        """A session, opened again when it has ended, or (`again`) in any case; `fresh` and `reopens` as for `open`."""
         session = self._sessions.get(f"{robot_id}/{session_id}")
-        if session is None or session.ended or fresh or again:
-            document = await self._stores.sessions.open(robot_id, session_id, self._clock.now_ns(), fresh=fresh)
+        if session is None or (session.ended and reopens) or fresh or again:
+            document = await self._stores.sessions.open(
+                robot_id, session_id, self._clock.now_ns(), fresh=fresh, reopens=reopens
+            )
             if session is None:
                 streams = await self._streams.all_of(robot_id, session_id)
                 session = SessionState(
@@ -149,13 +159,8 @@ class Registry:
                     self._floors.floor(robot_id, session_id),
                 )
                 self._sessions[session.id] = session
-            session.ended = False
+            session.ended = document["status"] == "ended"
         return session
-
-    def times_ended(self, robot_id: str, session_id: str) -> int:
-        """How often a session was ended by this process, since it knows of it."""
-        session = self._sessions.get(f"{robot_id}/{session_id}")
-        return 0 if session is None else session.times_ended
 
     def release(self, producer: Producer) -> None:
         """A connection no longer uses the producer."""
@@ -168,7 +173,6 @@ class Registry:
         producer.close_generation()
         session = producer.session
         session.ended = True
-        session.times_ended += 1
         await self._stores.sessions.end(session.robot_id, session.session_id, self._clock.now_ns())
 
     async def drain(self, producer: Producer) -> None:

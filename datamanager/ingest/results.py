@@ -48,15 +48,11 @@ class _Seat:
     Attributes:
         under_way: by result stream, what was taken in and is not known to be durable, in the order of its numbers.
         next_seq: the next number of each result stream.
-        ends: whether the session had ended, so that it is to end again.
-        times_ended: how often it had, when this was last looked at.
     """
 
     producer: Producer
     sender: Sender
     used_s: float
-    ends: bool
-    times_ended: int
     under_way: dict[str, deque[Document]] = field(default_factory=lambda: defaultdict(deque))
     next_seq: dict[str, int] = field(default_factory=dict)
     trackers: dict[str, Tracker] = field(default_factory=dict)
@@ -173,7 +169,6 @@ class ResultFeeder:
         while results := await self._feed.waiting(_MOST, numbered=True):
             for place, some in _by_session(results).items():
                 seat = await self._seat(place)
-                seat.ends = seat.ends or any(result["feed"].get("ends") for result in some)
                 await self._take_in(seat, sorted(some, key=lambda result: result["feed"]["seq"]))
                 await self._ingest.registry.drain(seat.producer)
             await self._mark()
@@ -184,15 +179,10 @@ class ResultFeeder:
     async def _seat(self, place: Place) -> _Seat:
         seat = self._seats.get(place)
         if seat is None:
-            times_ended = self._ingest.registry.times_ended(
-                *place
-            )  # before it is asked and opened: it may end meanwhile
-            ends = await self._feed.has_ended(*place)
-            producer = await self._ingest.registry.open(*place, RESULTS_PRODUCER, reload=True)
+            producer = await self._ingest.registry.open(*place, RESULTS_PRODUCER, reload=True, reopens=False)
             sender = Sender(self._ingest.config, self._ingest.budget, repeats_allowed=False)
-            seat = self._seats[place] = _Seat(producer, sender, self._clock.monotonic_s(), ends, times_ended)
+            seat = self._seats[place] = _Seat(producer, sender, self._clock.monotonic_s())
         seat.used_s = self._clock.monotonic_s()
-        _see_ends(seat)
         return seat
 
     def _close(self, place: Place) -> None:
@@ -205,7 +195,7 @@ class ResultFeeder:
     def _close_idle(self) -> None:
         old_s = self._clock.monotonic_s() - _IDLE_S
         for place, seat in list(self._seats.items()):
-            if seat.is_idle and (seat.used_s < old_s or seat.ends):
+            if seat.is_idle and seat.used_s < old_s:
                 self._close(place)
 
     async def _number(self, seat: _Seat, place: Place, results: list[Document]) -> None:
@@ -219,8 +209,6 @@ class ResultFeeder:
             result["feed"]["seq"] = seat.next_seq[output]
             seat.next_seq[output] += 1
             fields: Document = {"feed.seq": result["feed"]["seq"]}
-            if seat.ends:
-                fields["feed.ends"] = True
             if result.get("track"):
                 fields |= await self._track(seat, place, result)
             given[result["_id"]] = fields
@@ -251,10 +239,6 @@ class ResultFeeder:
         """Notes what became durable, and tells of it."""
         done: list[Document] = []
         for seat in self._seats.values():
-            _see_ends(seat)  # also while results were taken in, which opened it again
-            if seat.ends and not seat.is_idle:
-                await self._ingest.registry.end(seat.producer)
-                seat.times_ended = seat.producer.session.times_ended
             for reject in seat.sender.take_rejects():
                 await self._refused(seat, reject)
             for output, seq in seat.sender.take_acks().get(RESULTS_PRODUCER, {}).items():
@@ -277,13 +261,6 @@ class ResultFeeder:
         if refused is not None:
             waiting.remove(refused)
             await self._feed.refused(refused["_id"], reject["detail"])
-
-
-def _see_ends(seat: _Seat) -> None:
-    """Notes that the robot said `bye` since this was last asked."""
-    times_ended = seat.producer.session.times_ended
-    seat.ends = seat.ends or times_ended != seat.times_ended
-    seat.times_ended = times_ended
 
 
 def message_of(result: Document) -> Message:

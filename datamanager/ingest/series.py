@@ -40,7 +40,6 @@ class _Progress:
     rows: int
     skipped: int
     refused: int
-    ends: bool
     error: str | None = None
 
     @property
@@ -74,9 +73,7 @@ class SeriesFeeder:
 
     async def _feed(self, document: Document) -> None:
         series = document["series"]
-        done = _Progress(
-            list(series["at"]), series["rows"], series["skipped"], series.get("refused", 0), series["ends"]
-        )
+        done = _Progress(list(series["at"]), series["rows"], series["skipped"], series.get("refused", 0))
         try:
             is_ours = await self._take_in(document, done)
         except Unavailable:
@@ -102,7 +99,7 @@ class SeriesFeeder:
         ingest = self._ingest
         sender = Sender(ingest.config, ingest.budget, repeats_allowed=False)
         place = (document["robot_id"], document["session_id"], f"~{document['_id']}")
-        producer = await ingest.registry.open(*place, reload=True)
+        producer = await ingest.registry.open(*place, reload=True, reopens=False)
         until_s = self._clock.monotonic_s() + _TURN_S
         try:
             while True:
@@ -112,14 +109,12 @@ class SeriesFeeder:
                 if batches.next is None:
                     break
                 done.at = list(batches.next)
-                reached = {"at": done.at, "ends": done.ends, **done.counts}
+                reached = {"at": done.at, **done.counts}
                 if self._clock.monotonic_s() > until_s:  # others have their turn
                     await self._store.give_back(document["_id"], reached)
                     return False
                 if not await self._store.advance(document["_id"], reached):
                     return False
-            if done.ends:
-                await ingest.registry.end(producer)
         finally:
             sender.close()
             for stream in producer.streams.values():
@@ -131,7 +126,6 @@ class SeriesFeeder:
         self, sender: Sender, producer: Producer, document: Document, batches: Batches, done: _Progress
     ) -> None:
         """Takes batches in, and returns when they are durable."""
-        done.ends = done.ends or producer.session.ended  # the robot said `bye` meanwhile
         for number, payload in batches.payloads:
             message = Message(
                 data_type="time_series", payload=payload, stream=_stream(document), seq=number, redelivery=True

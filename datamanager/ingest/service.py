@@ -120,7 +120,8 @@ class Ingest:
         return True
 
     def _may_take(self, sender: Sender, producer: Producer) -> bool:
-        return sender.closed_by is None and not producer.lock.locked() and not producer.session.ended
+        is_open = not (producer.session.ended and producer.reopens)
+        return sender.closed_by is None and not producer.lock.locked() and is_open
 
     async def _accept_one(
         self, sender: Sender, producer: Producer, message: Message, *, text: bool, size_bytes: int
@@ -153,7 +154,7 @@ class Ingest:
             await session.ensure_stream(name, kind)
             stream.kind = session.kinds[name]
         session.check_kind(name, kind)
-        if session.ended:
+        if session.ended and producer.reopens:
             await self.registry.session(session.robot_id, session.session_id, {})
         seq, auto = stream.number(message)
         if sender.closed_by is not None:

@@ -48,7 +48,6 @@ class SessionState:
         self.floor = floor
         self.kinds: dict[str, str] = {s["stream"]: s["kind"] for s in streams}
         self.ended = False
-        self.times_ended = 0
         self.users = 0
         self.used_s = clock.monotonic_s()
         self._streams = {s["stream"]: s for s in streams}

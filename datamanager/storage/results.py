@@ -176,7 +176,6 @@ class ResultFeed:
     def __init__(self, mongo: Mongo, clock: Clock, owner: str) -> None:
         self._results = mongo.durable("results")
         self._settings = mongo.durable("settings")
-        self._sessions = mongo.durable("sessions")
         self._clock = clock
         self._owner = owner
 
@@ -241,12 +240,6 @@ class ResultFeed:
             await self._results.update_one(
                 {"_id": result_id}, {"$set": {"feed.state": "refused", "feed.error": why[:500]}}
             )
-
-    async def has_ended(self, robot_id: str, session_id: str) -> bool:
-        """Whether the session has ended: feeding opens it again, and then it is to be ended again."""
-        with translated():
-            found = await self._sessions.find_one({"_id": f"{robot_id}/{session_id}"}, {"status": 1})
-        return found is not None and found.get("status") == "ended"
 
 
 def _nested(values: Mapping[str, float | int | str]) -> Document:

@@ -27,12 +27,11 @@ class SeriesStore:
 
     def __init__(self, mongo: Mongo, clock: Clock, owner: str) -> None:
         self._records = mongo.durable("records")
-        self._sessions = mongo.durable("sessions")
         self._clock = clock
         self._owner = owner
 
     async def take(self) -> Document | None:
-        """A table that waits, for this process; None when there is none. Its `series.ends` says whether its session had ended."""
+        """A table that waits, for this process; None when there is none."""
         now_ns = self._clock.now_ns()
         waits = {"series.state": "pending", "series.due_ns": {"$lte": now_ns}}
         with translated():
@@ -41,17 +40,9 @@ class SeriesStore:
             ):  # nearly always: and then nothing is to be written
                 return None
             taken = {"series.owner": self._owner, "series.due_ns": now_ns + _LEASE_NS}
-            found = await self._records.find_one_and_update(
+            return await self._records.find_one_and_update(
                 waits, {"$set": taken}, _LEFT_OUT, sort=[("series.due_ns", 1)], return_document=True
             )
-            if found is None or "ends" in found["series"]:
-                return found
-            session = await self._sessions.find_one(
-                {"_id": f"{found['robot_id']}/{found['session_id']}"}, {"status": 1}
-            )
-            found["series"]["ends"] = session is not None and session["status"] == "ended"
-        # Feeding opens the session again: that it has to be ended afterwards must outlast us.
-        return found if await self.advance(found["_id"], {"ends": found["series"]["ends"]}) else None
 
     async def advance(self, record_id: str, changes: dict[str, Any]) -> bool:
         """Notes how far a table is, and keeps it for this process for another while; False when another one has it."""

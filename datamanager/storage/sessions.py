@@ -8,6 +8,8 @@ from datamanager.storage.telemetry import as_date
 
 __all__ = ["Sessions", "Streams"]
 
+_RECORDING = {"status": "recording", "end_time": None}
+
 
 class Sessions:
     """The collection `sessions`."""
@@ -16,7 +18,13 @@ class Sessions:
         self._sessions = mongo.durable("sessions")
 
     async def open(
-        self, robot_id: str, session_id: str, now_ns: int, *, fresh: dict[str, Any] | None = None
+        self,
+        robot_id: str,
+        session_id: str,
+        now_ns: int,
+        *,
+        fresh: dict[str, Any] | None = None,
+        reopens: bool = True,
     ) -> Document:
         """A session, made when it is not there, and its status set to `recording`.
 
@@ -25,6 +33,7 @@ class Sessions:
             session_id: the recording run.
             now_ns: the server's clock.
             fresh: fields to set besides, such as the `config` and `metadata` that the robot said in its `hello`.
+            reopens: whether one that has ended is recording again; else it stays as it is.
         """
         made: dict[str, Any] = {
             "robot_id": robot_id,
@@ -38,15 +47,16 @@ class Sessions:
             "tags": [],
             "notes": "",
             "flags": [],
+            **_RECORDING,
         }
-        values = {"status": "recording", "end_time": None, **(fresh or {})}
+        values = {**(_RECORDING if reopens else {}), **(fresh or {})}
         made = {name: value for name, value in made.items() if name not in values}
         for _ in range(2):
             try:
                 with translated():
                     found = await self._sessions.find_one_and_update(
                         {"_id": f"{robot_id}/{session_id}"},
-                        {"$setOnInsert": made, "$set": values},
+                        {"$setOnInsert": made, **({"$set": values} if values else {})},
                         upsert=True,
                         return_document=True,
                     )
@@ -54,7 +64,7 @@ class Sessions:
                 continue  # two processes made it in the same moment
             if found is not None:
                 return found
-        return await self.open(robot_id, session_id, now_ns, fresh=fresh)
+        return await self.open(robot_id, session_id, now_ns, fresh=fresh, reopens=reopens)
 
     async def widen(self, spans: Iterable[tuple[str, int, int, bool]]) -> None:
         """Widens what sessions span.

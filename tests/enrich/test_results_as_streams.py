@@ -11,6 +11,7 @@ import websockets
 from support.enriching import Enriching, enriching
 from support.frames import jpeg
 from support.raw_robot import RawRobot
+from support.waiting import eventually
 
 from datamanager.config import Config
 
@@ -60,7 +61,7 @@ async def test_every_frame_gets_one_sample_of_quality(server: str, stores: Enric
     assert pending == 0
 
 
-async def test_a_session_that_ended_before_its_results_came_is_ended_again(server: str, stores: Enriching) -> None:
+async def test_a_session_that_ended_before_its_results_came_stays_ended(server: str, stores: Enriching) -> None:
     await stores.add_zoo("quality")
     await stores.rule("late", "quality", session_id="late", stream="cam", must=True)
     async with RawRobot(server, "late") as robot, httpx.AsyncClient(trust_env=False) as http:
@@ -68,14 +69,19 @@ async def test_a_session_that_ended_before_its_results_came_is_ended_again(serve
         for n in range(5):
             await robot.put(frame("cam", n))
         await robot.put({"type": "bye"})
-        await stores.results(5, session_id="late")
+        assert await robot.closed() == 1000
+        seen: set[str] = set()
+
+        async def is_fed() -> bool:
+            seen.add((await http.get(f"{server}/api/v1/sessions/raw/late")).json()["status"])
+            return (
+                await stores.mongo.durable("results").count_documents({"session_id": "late", "feed.state": "fed"}) == 5
+            )
+
+        await eventually(is_fed)
+        assert seen == {"ended"}  # and was nothing else for a moment
         found = await until_range(http, f"{server}/api/v1/sessions/raw/late/range?stream=cam/quality", 5)
-        assert found["offset_ns"] == [n * STEP_NS for n in range(5)]
-        await asyncio.sleep(0.5)
-        session = (await http.get(f"{server}/api/v1/sessions/raw/late")).json()
-    assert session["status"] == "ended"
-    fed = [result["feed"]["state"] for result in await stores.results(5, session_id="late")]
-    assert fed == ["fed"] * 5
+    assert found["offset_ns"] == [n * STEP_NS for n in range(5)]
 
 
 async def until_range(http: httpx.AsyncClient, address: str, count: int) -> dict[str, Any]:

@@ -211,9 +211,7 @@ async def test_rows_with_a_time_column_become_a_stream(server: str, api: httpx.A
     assert {s["stream"]: s["kind"] for s in streams} == {"csv": "csv", "csv/rows": "time_series"}
 
 
-async def test_a_session_that_has_ended_is_ended_again_when_the_rows_are_in_it(
-    server: str, api: httpx.AsyncClient
-) -> None:
+async def test_a_session_that_has_ended_stays_so_while_rows_come_into_it(server: str, api: httpx.AsyncClient) -> None:
     async with RawRobot(server, "series-end", robot="texts") as robot:
         await robot.hello()
         payload = {"data": timed_table(20_000), "time_column": "t", "time_unit": "s"}
