@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -13,7 +15,7 @@ from datamanager.errors import ConfigError, NotFound, S3Unavailable
 from datamanager.storage.multipart import Multipart
 from datamanager.storage.presign import Presigner
 
-__all__ = ["S3", "open_s3"]
+__all__ = ["S3", "is_guarded", "open_s3"]
 
 
 class S3:
@@ -121,6 +123,17 @@ class S3:
             raise S3Unavailable(f"S3 does not answer: {exc}") from exc
 
 
+def is_guarded(endpoint: str) -> bool:
+    """Whether what goes to an address cannot be changed on its way: TLS guards it, or it stays on this machine."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    try:
+        is_here = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        is_here = False
+    return parts.scheme == "https" or is_here
+
+
 def _store(config: S3Config, endpoint: str) -> S3Store:
     return S3Store(
         config.bucket,
@@ -129,6 +142,8 @@ def _store(config: S3Config, endpoint: str) -> S3Store:
         access_key_id=config.access_key,
         secret_access_key=config.secret_key,
         virtual_hosted_style_request=False,
+        # Nobody can change what TLS or this machine carries: signing each object's content would hash it once more.
+        unsigned_payload=is_guarded(endpoint),
         client_options={
             "allow_http": endpoint.startswith("http://"),
             "timeout": f"{config.timeout_s}s",

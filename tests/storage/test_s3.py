@@ -8,7 +8,7 @@ import pytest
 
 from datamanager.config import Config
 from datamanager.errors import ConfigError, NotFound, S3Unavailable
-from datamanager.storage.s3 import S3, open_s3
+from datamanager.storage.s3 import S3, is_guarded, open_s3
 
 
 @pytest.fixture
@@ -54,3 +54,21 @@ async def test_keys_must_be_set(config: Config) -> None:
     with pytest.raises(ConfigError):
         async with open_s3(replace(config.s3, secret_key="")):
             pass
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "guarded"),
+    [
+        ("https://s3.example.org", True),
+        ("http://127.0.0.1:8333", True),
+        ("http://127.8.9.1:8333", True),
+        ("http://[::1]:8333", True),
+        ("http://localhost:8333", True),
+        ("http://10.0.0.7:8333", False),
+        ("http://s3.example.org", False),
+        ("http://localhost.example.org", False),
+        ("http://127.0.0.1.example.org", False),
+    ],
+)
+def test_content_is_signed_where_somebody_could_change_it_on_its_way(endpoint: str, guarded: bool) -> None:
+    assert is_guarded(endpoint) is guarded
