@@ -1,24 +1,16 @@
 """`datamanager pull`: brings what a camera or a file shows into a stream."""
 
 import argparse
-import datetime as dt
-import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
-from datamanager.client.times import to_ns
+from datamanager.client.console import say, stopped_by_signals, time_option
 from datamanager.errors import ConfigError, DatamanagerError
-from datamanager.kinds.names import check_id, check_stream, check_t_ns, seconds_to_ns
+from datamanager.kinds.names import check_id, check_stream
 from datamanager.pull.address import read_address
 from datamanager.pull.settings import PullSettings
 
 __all__ = ["add_arguments", "run"]
-
-_NS_FROM = 10**14  # smaller integers are seconds, as everywhere in the API
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         ClientError: the server refuses us for good.
     """
     address, settings = read_address(args.source), _settings_of(args)
-    base_ns = None if args.time is None else _time_of(args.time)
+    base_ns = None if args.time is None else time_option(args.time)
     stream, robot_id = check_stream(args.stream), check_id(args.robot, "--robot")
     session_id = check_id(args.session, "--session")
     try:
@@ -111,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
         spool_dir=args.spool,
         ends=args.end,
     )
-    with _stopped_by_signals() as stop:
+    with stopped_by_signals() as stop:
         try:
-            return 0 if Pull(address, target, settings, base_ns=base_ns, stop=stop, say=_say).run().whole else 1
+            return 0 if Pull(address, target, settings, base_ns=base_ns, stop=stop, say=say).run().whole else 1
         except SourceError as error:
             sys.stderr.write(f"datamanager: {error.detail}\n")
             return 1
@@ -136,41 +128,3 @@ def _settings_of(args: argparse.Namespace) -> PullSettings:
         udp=args.udp,
         report_s=args.report,
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second one ends everything at once."""
-    stop = Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        _say(f"stopping ({signal.Signals(number).name}); again to end at once")
-        stop.set()
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _time_of(text: str) -> int:
-    """A time as the API reads it, as Unix nanoseconds."""
-    try:
-        if re.fullmatch(r"\d+", text):
-            return check_t_ns(int(text)) if int(text) >= _NS_FROM else seconds_to_ns(int(text))
-        if re.fullmatch(r"\d*\.\d+(e\d+)?", text):
-            return seconds_to_ns(float(text))
-        return to_ns(dt.datetime.fromisoformat(text))
-    except ValueError as error:
-        raise ConfigError(f"--time {text!r} is no time: {error}") from error

@@ -2,14 +2,13 @@
 
 import argparse
 import asyncio
-import datetime as dt
 import re
 from pathlib import Path
 
-from datamanager.client.times import to_ns
+from datamanager.client.console import time_option
 from datamanager.client.upload import Uploader
 from datamanager.errors import ConfigError, DatamanagerError
-from datamanager.kinds.names import check_id, check_stream, check_t_ns, kind_of, seconds_to_ns
+from datamanager.kinds.names import check_id, check_stream, kind_of
 from datamanager.push.bodies import Session
 from datamanager.push.console import Console
 from datamanager.push.files import push_files
@@ -18,7 +17,6 @@ from datamanager.push.plan import PlannedFile, plan_files
 __all__ = ["add_arguments", "run"]
 
 SMALL_BYTES = 1024 * 1024
-_NS_FROM = 10**14  # smaller integers are seconds, as everywhere in the API
 _ILLEGAL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """
     kind = None if args.kind is None else kind_of(args.kind)
     stream = None if args.stream is None else check_stream(args.stream)
-    t_ns = None if args.time is None else _time_of(args.time)
+    t_ns = None if args.time is None else time_option(args.time)
     files = plan_files(args.files, stream=stream, kind=kind, t_ns=t_ns)
     robot_id, session_id = check_id(args.robot, "--robot"), _session_of(args)
     return asyncio.run(_push(args, robot_id, session_id, files, Console()))
@@ -106,15 +104,3 @@ def _session_of(args: argparse.Namespace) -> str:
     if folder is None:
         raise ConfigError("--session must be given, as no folder is pushed that could name it")
     return check_id(_ILLEGAL.sub("_", folder.resolve().name), "--session")
-
-
-def _time_of(text: str) -> int:
-    """A time as the API reads it, as Unix nanoseconds."""
-    try:
-        if re.fullmatch(r"\d+", text):
-            return check_t_ns(int(text)) if int(text) >= _NS_FROM else seconds_to_ns(int(text))
-        if re.fullmatch(r"\d*\.\d+(e\d+)?", text):
-            return seconds_to_ns(float(text))
-        return to_ns(dt.datetime.fromisoformat(text))
-    except ValueError as error:
-        raise ConfigError(f"--time {text!r} is no time: {error}") from error

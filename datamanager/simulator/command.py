@@ -1,19 +1,15 @@
 """`datamanager simulate`: robots that stream recorded or made data."""
 
 import argparse
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 
+from datamanager.client.console import say, stopped_by_signals
 from datamanager.kinds.names import check_id
-from datamanager.simulator.reports import say
 from datamanager.simulator.settings import Settings, read_settings, with_options
 from datamanager.simulator.simulate import simulate
 
-__all__ = ["add_arguments", "new_session_id", "run", "stopped_by_signals"]
+__all__ = ["add_arguments", "new_session_id", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,24 +51,3 @@ def run(args: argparse.Namespace) -> int:
 def new_session_id() -> str:
     """An id that no earlier session has."""
     return f"sim-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second one ends everything at once."""
-    stop = Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        say(f"stopping ({signal.Signals(number).name}); again to end at once")
-        stop.set()
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,9 +15,9 @@ from threading import Event
 
 import httpx
 
+from datamanager.client.console import say, stopped_by_signals
 from datamanager.errors import DatamanagerError, Unavailable
-from datamanager.simulator.command import new_session_id, stopped_by_signals
-from datamanager.simulator.reports import say
+from datamanager.simulator.command import new_session_id
 from datamanager.simulator.settings import Settings, with_options
 from datamanager.simulator.simulate import simulate
 from datamanager.simulator.tour import Tour

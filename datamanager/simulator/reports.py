@@ -1,7 +1,6 @@
 """What a person sees of the simulation: who connected, what was sent, how it ended."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 from datamanager.client import Stats
@@ -9,15 +8,9 @@ from datamanager.simulator.events import Source
 from datamanager.simulator.recordings import Recordings
 from datamanager.simulator.robots import Outcome, Tally
 
-__all__ = ["Progress", "Say", "amount", "complete_line", "say", "source_lines", "summary_line"]
+__all__ = ["Progress", "Say", "amount", "complete_line", "source_lines", "summary_line"]
 
 Say = Callable[[str], None]
-
-
-def say(text: str) -> None:
-    """Writes one line, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def amount(nbytes: float) -> str:
