@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from datamanager.clock import Clock
 from datamanager.errors import Unavailable
 from datamanager.observability import get_logger
 
-__all__ = ["Outage", "outlast", "repeat", "wait_unless"]
+__all__ = ["Outage", "outlast", "repeat", "repeat_both", "wait_unless"]
 
 _FIRST_S = 0.25
 _MOST_S = 10.0
@@ -79,3 +80,31 @@ async def repeat(stop: asyncio.Event, attempt: Callable[[], Awaitable[object]], 
         else:
             outage.over()
             await wait_unless(stop, every_s)
+
+
+async def repeat_both(
+    stop: asyncio.Event,
+    clock: Clock,
+    often: Callable[[], Awaitable[object]],
+    seldom: Callable[[], Awaitable[float]],
+    every_s: float,
+) -> None:
+    """Calls `often` as `repeat` does, and behind it, at first at once, `seldom` whenever that is due.
+
+    Args:
+        stop: ends it.
+        clock: tells what is due.
+        often: called again and again.
+        seldom: returns in how many seconds it is due again; while it cannot, for want of a server, it stays due.
+        every_s: seconds between two calls of `often`.
+    """
+    due_s = clock.monotonic_s()
+
+    async def attempt() -> None:
+        nonlocal due_s
+        await often()
+        if clock.monotonic_s() >= due_s:
+            wait_s = await seldom()
+            due_s = clock.monotonic_s() + wait_s
+
+    await repeat(stop, attempt, every_s)

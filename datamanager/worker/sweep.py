@@ -3,14 +3,14 @@
 import asyncio
 
 from datamanager.clock import Clock
-from datamanager.errors import ProcessDied, Unavailable
+from datamanager.errors import ProcessDied
 from datamanager.observability import get_logger
 from datamanager.storage.derivations import Derivations
 from datamanager.storage.floors import Floors
 from datamanager.storage.jobs import JobQueue
 from datamanager.storage.rollup import rollup_job
 from datamanager.storage.tiers import FrameTiers, tiers_job
-from datamanager.worker.outage import Outage, wait_unless
+from datamanager.worker.outage import repeat_both
 from datamanager.worker.runner import Runner
 
 __all__ = ["Sweep"]
@@ -61,19 +61,12 @@ class Sweep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until `stop` is set."""
-        outage = Outage(stop)
-        due_s = self._clock.monotonic_s()
-        while not stop.is_set():
-            try:
-                await self._queue.promote()
-                if self._clock.monotonic_s() >= due_s:
-                    await self.sweep()
-                    due_s = self._clock.monotonic_s() + self._interval_s
-            except Unavailable as exc:
-                await outage.wait(exc)
-            else:
-                outage.over()
-                await wait_unless(stop, min(_PROMOTE_S, self._interval_s))
+        often_s = min(_PROMOTE_S, self._interval_s)
+        await repeat_both(stop, self._clock, self._queue.promote, self._round, often_s)
+
+    async def _round(self) -> float:
+        await self.sweep()
+        return self._interval_s
 
     async def sweep(self) -> None:
         """One round.

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from datamanager.clock import Clock
-from datamanager.errors import Unavailable
 from datamanager.observability import get_logger
 from datamanager.storage.enrichments import Enrichment, Enrichments
 from datamanager.storage.inference_job import InferenceJob, TakenInference
 from datamanager.storage.inference_queue import InferenceQueue
 from datamanager.storage.unenriched import Unenriched
-from datamanager.worker.outage import Outage, wait_unless
+from datamanager.worker.outage import repeat_both
 
 __all__ = ["EnrichSweep"]
 
@@ -62,19 +61,12 @@ class EnrichSweep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps until `stop` is set."""
-        outage = Outage(stop)
-        due_s = self._clock.monotonic_s()
-        while not stop.is_set():
-            try:
-                await self._queue.promote()
-                if self._clock.monotonic_s() >= due_s:
-                    is_all = await self.sweep()
-                    due_s = self._clock.monotonic_s() + (self._interval_s if is_all else _HURRY_S)
-            except Unavailable as exc:
-                await outage.wait(exc)
-            else:
-                outage.over()
-                await wait_unless(stop, min(_PROMOTE_S, self._interval_s))
+        often_s = min(_PROMOTE_S, self._interval_s)
+        await repeat_both(stop, self._clock, self._queue.promote, self._round, often_s)
+
+    async def _round(self) -> float:
+        is_all = await self.sweep()
+        return self._interval_s if is_all else _HURRY_S
 
     async def sweep(self) -> bool:
         """One round.
