@@ -1,6 +1,7 @@
 """Results of models as the API tells them: by page, of a session or of all, and of one frame."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from datamanager.storage.result_queries import ResultQueries, ResultQuery
 from datamanager.storage.session_queries import SessionQueries
 from datamanager.storage.where import Expression, parse_where
 
-__all__ = ["FrameResults", "ResultItem", "ResultPages", "parse_place"]
+__all__ = ["FrameResults", "ResultItem", "ResultPages", "ResultsAsked", "parse_place"]
 
 
 class ResultItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +60,31 @@ class ResultItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extra: dict[str, Any] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class ResultsAsked:
+    """Which results a page is asked for, as the request says it.
+
+    Attributes:
+        streams: of these result streams (`front/detections`).
+        start: the first time.
+        end: the time behind the last.
+        where: of which this is true; see `storage.where`.
+        order: `asc` by time, or `desc`.
+        tiers: addresses of these tiers only.
+        limit: how many at most.
+        cursor: `next_cursor` of the page before.
+    """
+
+    streams: list[str] | None
+    start: str | None
+    end: str | None
+    where: str | None
+    order: str | None
+    tiers: list[str] | None
+    limit: str | None
+    cursor: str | None
+
+
 class FrameResults(msgspec.Struct, frozen=True, kw_only=True):
     """All results of one frame, by result stream."""
 
@@ -84,53 +110,33 @@ class ResultPages:
         self._items = items
         self._page_limit = page_limit
 
-    async def page(
-        self,
-        robot_id: str | None,
-        session_id: str | None,
-        *,
-        streams: list[str] | None,
-        start: str | None,
-        end: str | None,
-        where: str | None,
-        order: str | None,
-        tiers: list[str] | None,
-        limit: str | None,
-        cursor: str | None,
-    ) -> Page[ResultItem]:
+    async def page(self, robot_id: str | None, session_id: str | None, asked: ResultsAsked) -> Page[ResultItem]:
         """A page of results.
 
         Args:
             robot_id: of this robot; of all when None.
             session_id: of this session; of all when None.
-            streams: of these result streams (`front/detections`).
-            start: the first time.
-            end: the time behind the last.
-            where: of which this is true; see `storage.where`.
-            order: `asc` by time, or `desc`.
-            tiers: addresses of these tiers only.
-            limit: how many at most.
-            cursor: `next_cursor` of the page before.
+            asked: what else is asked of them.
 
         Raises:
             NotFound: there is no such session.
             Refused: a parameter cannot be read.
             RangeTooLarge: it takes MongoDB too long.
         """
-        count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
-        span = parse_range(start, end)
+        count = parse_int(asked.limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
+        span = parse_range(asked.start, asked.end)
         query = ResultQuery(
             robot_id=robot_id,
             session_id=session_id,
-            outputs=parse_list(streams),
+            outputs=parse_list(asked.streams),
             start_ns=span.start_ns,
             end_ns=span.end_ns,
-            where=_parse_where(where),
+            where=_parse_where(asked.where),
             limit=count + 1,
-            descending=_is_descending(order),
-            after=parse_place(cursor),
+            descending=_is_descending(asked.order),
+            after=parse_place(asked.cursor),
         )
-        wanted = parse_list(tiers)
+        wanted = parse_list(asked.tiers)
         parse_tiers(wanted)  # before anything is read
         found = await self._results.page(query)
         if not found and robot_id is not None and session_id is not None:

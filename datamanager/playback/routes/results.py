@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from litestar import get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from datamanager.playback.near_duplicates import NearDuplicates, NearDuplicatesPage
 from datamanager.playback.pages import Page
-from datamanager.playback.result_pages import FrameResults, ResultItem, ResultPages
+from datamanager.playback.result_pages import FrameResults, ResultItem, ResultPages, ResultsAsked
 from datamanager.playback.routes.parameters import Cursor, Limit, RobotId, SessionId, StreamNames, Time
 from datamanager.playback.similar import SimilarFrames, SimilarReader
 
@@ -26,62 +26,49 @@ TierNames = Annotated[list[str] | None, QueryParameter(description="give address
 Outputs = Annotated[list[str] | None, QueryParameter(description="result streams: `front/detections`; all when none")]
 
 
-@get("/sessions/{robot_id:str}/{session_id:str}/results", summary="Results of models", tags=["enrichment"])
+def _asked(
+    stream: Outputs = None,
+    start: Time = None,
+    end: Time = None,
+    where: Where = None,
+    order: Order = None,
+    tier: TierNames = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> ResultsAsked:
+    return ResultsAsked(
+        streams=stream, start=start, end=end, where=where, order=order, tiers=tier, limit=limit, cursor=cursor
+    )
+
+
+_ASKED = {"asked": Provide(_asked, sync_to_thread=False)}
+
+
+@get(
+    "/sessions/{robot_id:str}/{session_id:str}/results",
+    summary="Results of models",
+    tags=["enrichment"],
+    dependencies=_ASKED,
+)
 async def list_session_results(
     result_pages: NamedDependency[ResultPages],
     robot_id: RobotId,
     session_id: SessionId,
-    stream: Outputs = None,
-    start: Time = None,
-    end: Time = None,
-    where: Where = None,
-    order: Order = None,
-    tier: TierNames = None,
-    limit: Limit = None,
-    cursor: Cursor = None,
+    asked: NamedDependency[ResultsAsked],
 ) -> Page[ResultItem]:
     """What models said of the frames and samples of [start, end) of a session."""
-    return await result_pages.page(
-        robot_id,
-        session_id,
-        streams=stream,
-        start=start,
-        end=end,
-        where=where,
-        order=order,
-        tiers=tier,
-        limit=limit,
-        cursor=cursor,
-    )
+    return await result_pages.page(robot_id, session_id, asked)
 
 
-@get("/results", summary="Results of models, of all sessions", tags=["enrichment"])
+@get("/results", summary="Results of models, of all sessions", tags=["enrichment"], dependencies=_ASKED)
 async def list_results(
     result_pages: NamedDependency[ResultPages],
+    asked: NamedDependency[ResultsAsked],
     robot_id: FromQuery[str | None] = None,
     session_id: FromQuery[str | None] = None,
-    stream: Outputs = None,
-    start: Time = None,
-    end: Time = None,
-    where: Where = None,
-    order: Order = None,
-    tier: TierNames = None,
-    limit: Limit = None,
-    cursor: Cursor = None,
 ) -> Page[ResultItem]:
     """What models said of the frames and samples of [start, end), whoever recorded them."""
-    return await result_pages.page(
-        robot_id,
-        session_id,
-        streams=stream,
-        start=start,
-        end=end,
-        where=where,
-        order=order,
-        tiers=tier,
-        limit=limit,
-        cursor=cursor,
-    )
+    return await result_pages.page(robot_id, session_id, asked)
 
 
 @get("/frames/{frame_id:str}/results", summary="All results of a frame", tags=["enrichment"])
