@@ -5,8 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Self
+
+from support.listening import Listening, read_head
 
 __all__ = ["Conversation", "HttpCamera", "answer", "mjpeg", "numbered_jpeg", "numbers_of"]
 
@@ -34,78 +34,29 @@ class Conversation:
 Answer = Callable[[Conversation], None]
 
 
-class HttpCamera:
+class HttpCamera(Listening):
     """Serves `paths`, and what `other` gives for any other, at `http://127.0.0.1:{port}`; the same port again after `stop` and `start`."""
 
     def __init__(self, paths: dict[str, Answer], other: Callable[[str], Answer | None] = lambda _: None) -> None:
+        super().__init__()
         self.paths = paths
         self.other = other
-        self.port = 0
         self.requests: list[str] = []
-        self._listener: socket.socket | None = None
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._stopped = threading.Event()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Listens."""
-        self._stopped = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        self._begin(self._accept, self._listener, self._stopped)
-
-    def stop(self) -> None:
-        """Drops every viewer and listens no more."""
-        self._stopped.set()
-        for sock in (self._listener, *self._sockets):
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-                sock.close()
-        for thread in self._threads:
-            thread.join(5)
-        self._sockets.clear()
-        self._threads.clear()
-
-    def _begin(self, work: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener: socket.socket, stopped: threading.Event) -> None:
-        while not stopped.is_set():
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sockets.append(sock)
-            self._begin(self._serve, sock, stopped)
-
-    def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
-        with sock, suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                more = sock.recv(4096)
-                if not more:
-                    return
-                head += more
-            path = head.split(b" ")[1].decode("latin-1")
-            self.requests.append(path)
-            found = self.paths.get(path.partition("?")[0]) or self.other(path)
-            talk = Conversation(sock, head.decode("latin-1"), stopped)
-            (found or answer(b"nothing", status="404 Not Found"))(talk)
+    def serve(self, sock: socket.socket, stopped: threading.Event) -> None:
+        """Answers one request."""
+        read = read_head(sock)
+        if read is None:
+            return
+        head, _ = read
+        path = head.split(" ")[1]
+        self.requests.append(path)
+        found = self.paths.get(path.partition("?")[0]) or self.other(path)
+        (found or answer(b"nothing", status="404 Not Found"))(Conversation(sock, head, stopped))
 
 
 def answer(

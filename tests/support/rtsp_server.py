@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Self
+
+from support.listening import Listening, read_head
 
 from datamanager.kinds.media.annexb import begins_picture, nals
 
@@ -39,7 +40,7 @@ def access_units(stream: bytes) -> list[list[bytes]]:
     return pictures
 
 
-class RtspServer:
+class RtspServer(Listening):
     """Serves pictures at `rtsp://127.0.0.1:{port}/cam`; the same port again after `stop` and `start`.
 
     Args:
@@ -49,86 +50,35 @@ class RtspServer:
     """
 
     def __init__(self, pictures: Sequence[Sequence[bytes]], *, fps: float = 20.0, user: str | None = None) -> None:
+        super().__init__()
         self._pictures = pictures
         self._fps = fps
         self._user = user
         self._began_s = time.monotonic()
-        self._listener: socket.socket | None = None
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._stopped = threading.Event()
-        self.port = 0
         self.viewers = 0
         self.sent = 0
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         return f"rtsp://127.0.0.1:{self.port}/cam"
 
-    def start(self) -> None:
-        """Listens."""
-        self._stopped = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
-        self.port = self._listener.getsockname()[1]
-        self._begin(self._accept, self._listener, self._stopped)
-
-    def stop(self) -> None:
-        """Drops every viewer and listens no more."""
-        self._stopped.set()
-        for sock in (self._listener, *self._sockets):
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-                sock.close()
-        for thread in self._threads:
-            thread.join(5)
-        self._sockets.clear()
-        self._threads.clear()
-
-    def _begin(self, work: object, *args: object) -> None:
-        thread = threading.Thread(target=work, args=args, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener: socket.socket, stopped: threading.Event) -> None:
+    def serve(self, sock: socket.socket, stopped: threading.Event) -> None:
+        """Answers requests, and sends pictures from PLAY on."""
+        lock = threading.Lock()
+        rest = b""
         while not stopped.is_set():
-            try:
-                sock, _ = listener.accept()
-            except OSError:
+            read = read_head(sock, rest, _without_rtcp)
+            if read is None:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sockets.append(sock)
-            self._begin(self._serve, sock, stopped)
-
-    def _serve(self, sock: socket.socket, stopped: threading.Event) -> None:
-        with sock, suppress(OSError):
-            buffered = b""
-            lock = threading.Lock()
-            while not stopped.is_set():
-                while b"\r\n\r\n" not in buffered:
-                    if buffered[:1] == b"$" and len(buffered) >= 4 + int.from_bytes(buffered[2:4]):
-                        buffered = buffered[4 + int.from_bytes(buffered[2:4]) :]  # the viewer's RTCP
-                        continue
-                    more = sock.recv(4096)
-                    if not more:
-                        return
-                    buffered += more
-                head, _, buffered = buffered.partition(b"\r\n\r\n")
-                method, answer = self._answer(head.decode("latin-1"))
-                with lock:
-                    sock.sendall(answer)
-                if method == "PLAY":
-                    self.viewers += 1
-                    self._begin(self._play, sock, lock, stopped)
-                if method == "TEARDOWN":
-                    return
+            head, rest = read
+            method, answer = self._answer(head)
+            with lock:
+                sock.sendall(answer)
+            if method == "PLAY":
+                self.viewers += 1
+                self.begin(self._play, sock, lock, stopped)
+            if method == "TEARDOWN":
+                return
 
     def _answer(self, request: str) -> tuple[str, bytes]:
         method = request.split(" ", 1)[0]
@@ -193,6 +143,13 @@ def numbered(units: Sequence[bytes], number: int) -> list[bytes]:
 def numbers_in(data: bytes) -> list[int]:
     """The numbers of the pictures in a stream, in order."""
     return [int(found) for found in re.findall(rb"number-of-picture(\d{9})", data)]
+
+
+def _without_rtcp(data: bytes) -> bytes:
+    """What a viewer sent, without its reports at the front (RFC 2326, section 10.12)."""
+    while data[:1] == b"$" and len(data) >= 4 + int.from_bytes(data[2:4]):
+        data = data[4 + int.from_bytes(data[2:4]) :]
+    return data
 
 
 def _payloads(unit: bytes) -> list[bytes]:
