@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import Image
 
 from datamanager.errors import Refused
 from datamanager.inference.manifest import FrameInput
 from datamanager.inference.placement import Placement, place
 from datamanager.kinds.images import ImageInfo, ImageLimits, inspect_image
+from datamanager.kinds.images.showing import is_sideways, orientation_of, stretched, upright
 from datamanager.kinds.kind import KindLimits
 
 __all__ = ["FILL", "Small", "fill_tensor", "shrink"]
@@ -21,18 +22,6 @@ FILL = 114
 """The grey beside a letterboxed picture, as Ultralytics' models were trained with."""
 
 _LIMITS = ImageLimits(KindLimits().max_pixels, KindLimits().max_points)
-# What undoes each EXIF orientation (CIPA DC-008, tag 0112); 5 to 8 change width and height.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = frozenset({5, 6, 7, 8})
-_PERCENTILES = (0.5, 99.5)  # as in previews
 
 Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
@@ -106,12 +95,12 @@ def _shrink(data: bytes, info: ImageInfo, spec: FrameInput) -> Small:
     stored = image.size
     if info.format != "jpeg":
         image.load()  # first: asking a PNG for its EXIF decodes it too, and hides that this failed
-    turn = _orientation(image)
-    is_sideways = turn in _SIDEWAYS
-    fitted = place(_turned(stored, is_sideways), (spec.width, spec.height), spec.fit)
+    turn = orientation_of(image)
+    sideways = is_sideways(turn)
+    fitted = place(_turned(stored, sideways), (spec.width, spec.height), spec.fit)
     left, top, width, height = fitted.area
-    (left, top), (width, height) = _turned((left, top), is_sideways), _turned((width, height), is_sideways)
-    size = _turned(fitted.size, is_sideways)
+    (left, top), (width, height) = _turned((left, top), sideways), _turned((width, height), sideways)
+    size = _turned(fitted.size, sideways)
     if info.format == "jpeg":
         # So much of the whole picture that what is seen of it has the pixels that it needs.
         least = round(size[0] * stored[0] / width), round(size[1] * stored[1] / height)
@@ -121,9 +110,7 @@ def _shrink(data: bytes, info: ImageInfo, spec: FrameInput) -> Small:
     shrunk = _drafted_by(stored, image.size)
     box = (left / shrunk, top / shrunk, (left + width) / shrunk, (top + height) / shrunk)
     small = _channels(_plain(image), spec.channels).resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
-    if turn in _TURNS:
-        small = small.transpose(_TURNS[turn])
-    return Small(_lay_out(np.asarray(small), fitted.at, spec), fitted.placement)
+    return Small(_lay_out(np.asarray(upright(small, turn)), fitted.at, spec), fitted.placement)
 
 
 def _turned(pair: tuple[T, T], is_sideways: bool) -> tuple[T, T]:
@@ -135,35 +122,15 @@ def _drafted_by(stored: tuple[int, int], decoded: tuple[int, int]) -> int:
     return next(n for n in (1, 2, 4, 8) if (-(-stored[0] // n), -(-stored[1] // n)) == decoded)
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or it cannot be read: the picture itself may be good."""
-    try:
-        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001  # a broken EXIF block raises what it likes
-        return 1
-    return turn if isinstance(turn, int) else 1
-
-
 def _plain(image: Image.Image) -> Image.Image:
     """The picture as L or RGB, with 8 bits a channel."""
     if image.mode.startswith(("I", "F")):
-        return _stretch(image)
+        return stretched(np.asarray(image))
     if image.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in image.info:
         over = image.convert("RGBA")
         ground = Image.new("RGBA", over.size, (FILL, FILL, FILL, 255))
         return Image.alpha_composite(ground, over).convert("RGB")
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _stretch(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits as 8, from its dark to its bright percentile."""
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return Image.new("L", image.size)
-    low, high = np.percentile(values[finite], _PERCENTILES)
-    grey = np.where(finite, (values - low) / max(high - low, 1e-9), 0.0)
-    return Image.fromarray((np.clip(grey, 0.0, 1.0) * 255).astype(np.uint8))
 
 
 def _channels(image: Image.Image, channels: int) -> Image.Image:
