@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datamanager.storage.mongo import Document, DuplicateKey, Mongo, UpdateOne, translated
+from datamanager.storage.mongo import Document, Mongo, UpdateOne, find_or_make, translated
 
 __all__ = ["LedgerChange", "Ledgers"]
 
@@ -62,19 +62,7 @@ class Ledgers:
             "streams": [],
         }
         values = {"stamp": stamp} if owner is None else {"stamp": stamp, "owner": owner}
-        while True:
-            try:
-                with translated():
-                    found = await self._ledgers.find_one_and_update(
-                        {"_id": f"{robot_id}/{session_id}/{producer}"},
-                        {"$setOnInsert": made, "$set": values},
-                        upsert=True,
-                        return_document=True,
-                    )
-            except DuplicateKey:
-                continue  # two processes made it in the same moment
-            if found is not None:
-                return found
+        return await find_or_make(self._ledgers, f"{robot_id}/{session_id}/{producer}", made, values)
 
     async def sync(self) -> None:
         """Returns when everything that was read before is in MongoDB's journal.

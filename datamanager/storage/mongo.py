@@ -50,6 +50,7 @@ __all__ = [
     "Unstorable",
     "UpdateOne",
     "encode_document",
+    "find_or_make",
     "open_mongo",
     "translated",
 ]
@@ -156,6 +157,31 @@ def translated() -> Any:
         raise DatamanagerError(f"MongoDB refused: {exc}") from exc
     except PyMongoError as exc:
         raise DatamanagerError(f"MongoDB: {exc}") from exc
+
+
+async def find_or_make(
+    collection: Collection, key: str, made: Document, values: Mapping[str, Any] | None = None
+) -> Document:
+    """A document as it is after `values` were set in it; made when it is not there.
+
+    Args:
+        collection: where it is kept.
+        key: its `_id`.
+        made: what a new one says besides `values`.
+        values: what is set also in one that is there; not in `made` too.
+
+    Raises:
+        MongoUnavailable: MongoDB does not answer.
+    """
+    update = {"$setOnInsert": made, **({"$set": values} if values else {})}
+    while True:
+        try:
+            with translated():
+                found = await collection.find_one_and_update({"_id": key}, update, upsert=True, return_document=True)
+        except DuplicateKey:
+            continue  # two processes made it in the same moment
+        if found is not None:
+            return found
 
 
 def _bulk_error(exc: BulkWriteError) -> DatamanagerError:

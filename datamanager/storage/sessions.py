@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from datamanager.storage.mongo import Document, DuplicateKey, Mongo, UpdateOne, translated
+from datamanager.storage.mongo import Document, Mongo, UpdateOne, find_or_make, translated
 from datamanager.storage.telemetry import as_date
 
 __all__ = ["Sessions", "Streams"]
@@ -51,20 +51,7 @@ class Sessions:
         }
         values = {**(_RECORDING if reopens else {}), **(fresh or {})}
         made = {name: value for name, value in made.items() if name not in values}
-        for _ in range(2):
-            try:
-                with translated():
-                    found = await self._sessions.find_one_and_update(
-                        {"_id": f"{robot_id}/{session_id}"},
-                        {"$setOnInsert": made, **({"$set": values} if values else {})},
-                        upsert=True,
-                        return_document=True,
-                    )
-            except DuplicateKey:
-                continue  # two processes made it in the same moment
-            if found is not None:
-                return found
-        return await self.open(robot_id, session_id, now_ns, fresh=fresh, reopens=reopens)
+        return await find_or_make(self._sessions, f"{robot_id}/{session_id}", made, values)
 
     async def widen(self, spans: Iterable[tuple[str, int, int, bool]]) -> None:
         """Widens what sessions span.
@@ -136,19 +123,7 @@ class Streams:
             "version": 0,
             "created_ns": now_ns,
         }
-        while True:
-            try:
-                with translated():
-                    found = await self._streams.find_one_and_update(
-                        {"_id": f"{robot_id}/{session_id}/{stream}"},
-                        {"$setOnInsert": made},
-                        upsert=True,
-                        return_document=True,
-                    )
-            except DuplicateKey:
-                continue  # two processes made it in the same moment
-            if found is not None:
-                return found
+        return await find_or_make(self._streams, f"{robot_id}/{session_id}/{stream}", made)
 
     async def replace(self, stream: Document, changes: dict[str, Any]) -> bool:
         """Changes a stream that nobody changed since it was read.

@@ -1,5 +1,6 @@
 """The driver's errors become ours, and a database that is away is told from a document that is bad."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 
 from datamanager.config import Config
 from datamanager.errors import ConfigError, DatamanagerError, MongoUnavailable
-from datamanager.storage.mongo import BulkFailure, DuplicateKey, Mongo, open_mongo, translated
+from datamanager.storage.mongo import BulkFailure, DuplicateKey, Mongo, find_or_make, open_mongo, translated
 
 
 @pytest.fixture
@@ -51,3 +52,12 @@ async def test_what_the_server_refuses_for_good_is_no_outage(mongo: Mongo) -> No
 async def test_a_write_that_is_not_journaled_by_a_majority_is_none(mongo: Mongo) -> None:
     assert mongo.durable("x").write_concern.document == {"w": "majority", "j": True}
     assert mongo.quick("x").write_concern.document == {"w": 1}
+
+
+async def test_a_document_that_many_want_in_one_moment_is_made_once(mongo: Mongo) -> None:
+    collection = mongo.durable("wanted")
+    found = await asyncio.gather(*(find_or_make(collection, "a", {"maker": n}, {"seen": n}) for n in range(20)))
+    (kept,) = await collection.find().to_list()
+    assert {document["maker"] for document in found} == {kept["maker"]}
+    assert sorted(document["seen"] for document in found) == list(range(20))
+    assert await find_or_make(collection, "a", {"maker": "another"}) == kept
