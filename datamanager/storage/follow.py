@@ -19,7 +19,7 @@ from datamanager.storage.floors import Floors
 from datamanager.storage.mongo import Document
 from datamanager.storage.ranges import RangeSet
 from datamanager.storage.sessions import Streams
-from datamanager.storage.telemetry import Telemetry
+from datamanager.storage.telemetry import Telemetry, cut_generations
 
 __all__ = ["Follower", "NewBlock", "Position", "begin_at"]
 
@@ -152,7 +152,7 @@ class Follower:
         """As many generations as it takes to find what was not handed out yet."""
         generations = await self._telemetry.generations(*place, since=upto, before=_FOREVER)
         goal = await self._floors.goal(*place[:2], self._now_s())
-        for cut in _cuts(generations):
+        for cut in cut_generations(generations, generations[-1][0] + 1, _LISTED):
             listed = await self._telemetry.statistics_written(*place, since=upto, before=cut, packed=False)
             if any(d["block"] not in seen for d in listed) or cut > generations[-1][0]:
                 break
@@ -219,18 +219,6 @@ def _after(position: Position, listed: list[Document], fresh: list[Document], be
         upto = max(upto, position["upto"])
     rest = [[generation, ids] for generation, ids in sorted(seen.items()) if generation >= upto]
     return {"upto": upto, "seen": rest, "entries": position["entries"] if not fresh else -1}
-
-
-def _cuts(generations: Sequence[tuple[int, int]]) -> list[int]:
-    """The generations before which lie about once, twice, ... as many blocks as are listed at once."""
-    cuts: list[int] = []
-    blocks = 0
-    for generation, count in generations:
-        if blocks and blocks + count > _LISTED:
-            cuts.append(generation)
-            blocks = 0
-        blocks += count
-    return [*cuts, generations[-1][0] + 1]
 
 
 def _spans(documents: Iterable[Document], reach_ns: int) -> list[tuple[int, int]]:

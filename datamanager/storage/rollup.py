@@ -5,7 +5,6 @@ replaced only if nobody else has done so, and is done anew if somebody has.
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from datamanager.storage.mongo import Document
 from datamanager.storage.ranges import RangeSet
 from datamanager.storage.sessions import Streams
 from datamanager.storage.statistics import numeric_channels, pack_columns
-from datamanager.storage.telemetry import Telemetry
+from datamanager.storage.telemetry import Telemetry, cut_generations
 
 __all__ = ["ROLLUP_JOB", "Part", "Rollup", "rollup_job"]
 
@@ -87,7 +86,7 @@ class Rollup:
             if state is None or state.upto >= goal:
                 return taken
             generations = await self._telemetry.generations(*place, since=state.upto, before=goal)
-            for before in _cuts(generations, goal):
+            for before in cut_generations(generations, goal, _PART_BLOCKS):
                 part = await self.part(place, state, before)
                 if part is None:
                     return taken
@@ -178,18 +177,6 @@ class Rollup:
             if not chunks or await self._lod.put(*place, chunks):
                 return
         raise RuntimeError(f"others were faster {_TRIES} times in a row")
-
-
-def _cuts(generations: Sequence[tuple[int, int]], goal: int) -> list[int]:
-    """Where parts of about `_PART_BLOCKS` blocks end."""
-    cuts: list[int] = []
-    blocks = 0
-    for generation, count in generations:
-        if blocks and blocks + count > _PART_BLOCKS:
-            cuts.append(generation)
-            blocks = 0
-        blocks += count
-    return [*cuts, goal]
 
 
 def _spans(documents: list[Document]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from typing import Any
 from datamanager.storage.blocks import Block
 from datamanager.storage.mongo import Document, Mongo, translated
 
-__all__ = ["BlockHeader", "Telemetry", "as_date", "statistics_document_of"]
+__all__ = ["BlockHeader", "Telemetry", "as_date", "cut_generations", "statistics_document_of"]
 
 HOUR_NS = 3_600_000_000_000
 # MongoDB turns a bound on `t` into one on the bucket's ObjectId, which has 32 bits of seconds: a bound beyond them finds
@@ -237,6 +237,27 @@ class Telemetry:
         """Every block of a stream without its data: for checks."""
         query = {"m.robot_id": robot_id, "m.session_id": session_id, "m.stream": stream}
         return self._blocks.find(query, _HEADER)
+
+
+def cut_generations(generations: Iterable[tuple[int, int]], end: int, most_blocks: int) -> list[int]:
+    """Where to cut generations so that no part has more blocks than it may, but for one generation that has so by itself.
+
+    Args:
+        generations: as `Telemetry.generations` gives them.
+        end: behind the last; the last cut.
+        most_blocks: of a part.
+
+    Returns:
+        For each part the generation before which it ends.
+    """
+    cuts: list[int] = []
+    blocks = 0
+    for generation, count in generations:
+        if blocks and blocks + count > most_blocks:
+            cuts.append(generation)
+            blocks = 0
+        blocks += count
+    return [*cuts, end]
 
 
 def _window(robot_id: str, session_id: str, stream: str, start_ns: int, end_ns: int) -> Document:
