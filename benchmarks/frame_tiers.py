@@ -7,8 +7,6 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from benchmarks.api import Api
 from benchmarks.flood import flood
 from benchmarks.frames import Frames
@@ -33,11 +31,7 @@ async def measure(bench: Bench, result: Result) -> None:
         session = f"frames-{turn}"
         hello = {"robot_id": bench.robot_id, "session_id": session, "producer": "bench"}
         await bench.elsewhere(flood, bench.url, "/api/v1/ingest", frames, hello=hello, frames=queries - 1)
-        for name, waited_ms in (
-            await bench.elsewhere(tier_queries, bench.url, bench.robot_id, session, queries)
-        ).items():
-            result.add(f"{name}: p50", "ms", float(np.percentile(waited_ms, 50)))
-            result.add(f"{name}: p95", "ms", float(np.percentile(waited_ms, 95)))
+        result.add_waits(await bench.elsewhere(tier_queries, bench.url, bench.robot_id, session, queries))
     for name in ("thumbnail that is there", "preview that is there", "original"):
         result.goal(f"a recent frame, {name}, p95", 100, measure=f"{name}: p95", at_most=True)
 

@@ -5,7 +5,6 @@ import json
 import time
 from typing import Any
 
-import numpy as np
 from pymongo import MongoClient
 
 from benchmarks.api import Api
@@ -35,18 +34,11 @@ async def measure(bench: Bench, result: Result) -> None:
     await bench.elsewhere(flood, bench.url, "/api/v1/ingest", frames, hello=hello, frames=_FRAMES - 1)
     shape = (bench.robot_id, start_ns, bench.args.queries)
     for turn in range(bench.args.rounds):
-        _add(result, await bench.elsewhere(url_queries, bench.url, *shape, turn))
-        _add(
-            result, await bench.elsewhere(bare_finds, bench.config.mongo.url, bench.config.mongo.database, *shape, turn)
-        )
+        result.add_waits(await bench.elsewhere(url_queries, bench.url, *shape, turn))
+        mongo = bench.config.mongo
+        result.add_waits(await bench.elsewhere(bare_finds, mongo.url, mongo.database, *shape, turn))
     result.goal("1000 frames with three URLs each, p95", 50, measure="a new page of 1000 frames: p95", at_most=True)
     result.notes.append("verified: every page had 1000 frames, each with three different URLs")
-
-
-def _add(result: Result, times: Times) -> None:
-    for name, waited_ms in times.items():
-        result.add(f"{name}: p50", "ms", float(np.percentile(waited_ms, 50)))
-        result.add(f"{name}: p95", "ms", float(np.percentile(waited_ms, 95)))
 
 
 def _starts(start_ns: int, queries: int, turn: int) -> list[int]:

@@ -65,9 +65,8 @@ def _add(result: Result, times: Times) -> None:
     for name, waited_ms in times.items():
         if len(waited_ms) == 1:
             result.add(name, "ms", waited_ms[0])
-            continue
-        result.add(f"{name}: p50", "ms", float(np.percentile(waited_ms, 50)))
-        result.add(f"{name}: p95", "ms", float(np.percentile(waited_ms, 95)))
+        else:
+            result.add_waits({name: waited_ms})
 
 
 async def _load(bench: Bench, result: Result, session: str, start_ns: int, batches: int) -> None:

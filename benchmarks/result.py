@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from benchmarks.machine import describe_machine, describe_versions, load_average
 
@@ -67,6 +70,12 @@ class Result:
     def add(self, name: str, unit: str, *values: float) -> None:
         """Adds the value of a further round, or several."""
         self.measures.setdefault(name, Measure(name, unit, [])).values.extend(values)
+
+    def add_waits(self, waits_ms: Mapping[str, Sequence[float]]) -> None:
+        """Adds, of what was waited for in a further round, by name, the median and the 95th percentile in milliseconds."""
+        for name, waited_ms in waits_ms.items():
+            self.add(f"{name}: p50", "ms", float(np.percentile(waited_ms, 50)))
+            self.add(f"{name}: p95", "ms", float(np.percentile(waited_ms, 95)))
 
     def median(self, name: str) -> float:
         """The median of a measure."""

@@ -36,17 +36,11 @@ async def measure(bench: Bench, result: Found) -> None:
     place = (bench.config.mongo.url, bench.config.mongo.database, bench.robot_id)
     await bench.elsewhere(fill, *place)
     for turn in range(bench.args.rounds):
-        _add(result, await bench.elsewhere(answers, bench.url, bench.robot_id, bench.args.queries, turn))
-    _add(result, await bench.elsewhere(scans, *place))
+        result.add_waits(await bench.elsewhere(answers, bench.url, bench.robot_id, bench.args.queries, turn))
+    result.add_waits(await bench.elsewhere(scans, *place))
     result.goal("a filter over 100,000 results, p95", 50, measure="filters of every sort: p95", at_most=True)
     result.goal("frames like one among 100,000, p95", 150, measure="frames like one, read before: p95", at_most=True)
     result.notes.append("verified: every page had as many results as the filter has, of those that it is true of")
-
-
-def _add(result: Found, times: Times) -> None:
-    for name, waited_ms in times.items():
-        result.add(f"{name}: p50", "ms", float(np.percentile(waited_ms, 50)))
-        result.add(f"{name}: p95", "ms", float(np.percentile(waited_ms, 95)))
 
 
 def fill(mongo_url: str, database: str, robot_id: str) -> None:
