@@ -7,7 +7,6 @@ A block counts as a whole in the window in which it begins, so that a window's s
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ from datamanager.errors import RangeTooLarge, Refused
 from datamanager.playback.buckets import merged_in, numeric_of
 from datamanager.playback.lod import find
 from datamanager.playback.params import TimeRange
-from datamanager.playback.range_formats import FORMATS, encode_range, json_values
+from datamanager.playback.range_formats import check_format, encode_range, json_values, only
 from datamanager.playback.scan import Scan, load_layout
 from datamanager.storage.cells import COUNT, Cells, cells_of_blocks
 from datamanager.storage.lod import LEVELS_NS, Lod
@@ -28,7 +27,6 @@ from datamanager.storage.telemetry import Telemetry
 
 __all__ = ["RESOLUTIONS", "AggregateQuery", "AggregateReader"]
 
-T = TypeVar("T")
 RESOLUTIONS: dict[str, int | None] = dict(zip(("1s", "10s", "1min", "10min"), LEVELS_NS, strict=True)) | {"block": None}
 """Name to length in ns; of `block` none."""
 
@@ -70,8 +68,7 @@ class AggregateReader:
             RangeTooLarge: it would be more than can be gathered.
             MongoUnavailable: MongoDB does not answer.
         """
-        if query.format not in FORMATS:
-            raise Refused("malformed", f"format {query.format[:40]!r} is none of {', '.join(FORMATS)}")
+        check_format(query.format)
         if query.resolution not in RESOLUTIONS:
             raise Refused("malformed", f"resolution {query.resolution[:40]!r} is none of {', '.join(RESOLUTIONS)}")
         layout = await load_layout(self._streams, query.robot_id, query.session_id, query.stream)
@@ -79,9 +76,9 @@ class AggregateReader:
         scan = Scan(self._telemetry, layout, query.times.start_ns, query.times.end_ns, channels)
         cells = await self._cells(scan, RESOLUTIONS[query.resolution])
         if query.format == "json":
-            return "application/json", _one(await asyncio.to_thread(_json, query, cells, channels))
+            return "application/json", only(await asyncio.to_thread(_json, query, cells, channels))
         table = await asyncio.to_thread(_table, cells, channels)
-        return encode_range(query.format, query.stream, table.schema, _one(table), start_ns=scan.start_ns)
+        return encode_range(query.format, query.stream, table.schema, only(table), start_ns=scan.start_ns)
 
     async def _cells(self, scan: Scan, window_ns: int | None) -> Cells:
         if window_ns is None:
@@ -107,10 +104,6 @@ class AggregateReader:
                 f"the range has some {values} values, {self._config.max_gathered_values} are given at once: "
                 "ask for a coarser resolution, for fewer channels or less time"
             )
-
-
-async def _one(item: T) -> AsyncIterator[T]:
-    yield item
 
 
 def _columns(cells: Cells, channel: int) -> list[pa.Array]:

@@ -6,7 +6,7 @@ first: `is_gathered` tells the caller to ask whether there is room for that.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,7 +15,9 @@ import pyarrow.csv
 
 from datamanager.errors import Refused
 
-__all__ = ["FORMATS", "encode_range", "is_gathered", "json_values"]
+__all__ = ["FORMATS", "check_format", "encode_range", "is_gathered", "json_values", "only"]
+
+T = TypeVar("T")
 
 Body = AsyncIterator[bytes]
 _BUCKET_COLUMNS = ("t_ns", "t_end_ns", "count")
@@ -40,12 +42,26 @@ def encode_range(
     Raises:
         Refused: there is no such format.
     """
-    if name not in FORMATS:
-        raise Refused("malformed", f"format {name[:40]!r} is none of {', '.join(FORMATS)}")
+    check_format(name)
     mime, encode = FORMATS[name]
     if is_gathered(name):
         return mime, encode(stream, start_ns, _gathered(schema, tables))
     return mime, encode(schema, tables)
+
+
+def check_format(name: str) -> None:
+    """Looks whether there is such a format, for who wants to know before anything is read.
+
+    Raises:
+        Refused: there is none.
+    """
+    if name not in FORMATS:
+        raise Refused("malformed", f"format {name[:40]!r} is none of {', '.join(FORMATS)}")
+
+
+async def only(item: T) -> AsyncIterator[T]:
+    """One item, where pieces or tables are to come one by one."""
+    yield item
 
 
 def is_gathered(name: str) -> bool:

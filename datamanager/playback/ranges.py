@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from datamanager.config import PlaybackConfig
-from datamanager.errors import RangeTooLarge, Refused
+from datamanager.errors import RangeTooLarge
 from datamanager.playback.buckets import bucket_schema, bucketed, numeric_of
 from datamanager.playback.params import TimeRange, parse_int
-from datamanager.playback.range_formats import FORMATS, encode_range, is_gathered
+from datamanager.playback.range_formats import check_format, encode_range, is_gathered, only
 from datamanager.playback.scan import Scan, load_layout
 from datamanager.storage.lod import Lod
 from datamanager.storage.sessions import Streams
@@ -55,8 +55,7 @@ class RangeReader:
             RangeTooLarge: JSON and MessagePack cannot gather that much.
             MongoUnavailable: MongoDB does not answer.
         """
-        if query.format not in FORMATS:
-            raise Refused("malformed", f"format {query.format[:40]!r} is none of {', '.join(FORMATS)}")
+        check_format(query.format)
         layout = await load_layout(self._streams, query.robot_id, query.session_id, query.stream)
         channels = layout.select(query.channels)
         if query.max_points is not None:
@@ -70,7 +69,7 @@ class RangeReader:
         if query.max_points is not None:
             most = self._config.max_points
             max_points = parse_int(query.max_points, "max_points", default=most, most=most)
-            return bucket_schema(scan.channels), _one(await bucketed(scan, self._lod, max_points))
+            return bucket_schema(scan.channels), only(await bucketed(scan, self._lod, max_points))
         index = await scan.index()
         values = index.samples * len(scan.schema)
         if is_gathered(query.format) and values > self._config.max_gathered_values:
@@ -79,7 +78,3 @@ class RangeReader:
                 "ask for arrow, ndjson or csv, for fewer channels or less time, or for max_points"
             )
         return scan.schema, scan.tables(index)
-
-
-async def _one(table: pa.Table) -> AsyncIterator[pa.Table]:
-    yield table

@@ -7,11 +7,20 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from datamanager.errors import Refused
 from datamanager.playback.newest import NewestItem, NewestReader
 from datamanager.playback.params import parse_int, parse_list, parse_range
 from datamanager.playback.ranges import RangeQuery, RangeReader
-from datamanager.playback.routes.parameters import Limit, RobotId, SessionId, StreamNames, Time
+from datamanager.playback.routes.parameters import (
+    Channels,
+    Format,
+    Limit,
+    RobotId,
+    SampleStream,
+    SessionId,
+    StreamNames,
+    Time,
+    named,
+)
 from datamanager.storage.latest import LATEST_SAMPLES
 
 __all__ = ["RANGE_HANDLERS"]
@@ -22,22 +31,20 @@ async def get_range(
     ranges: NamedDependency[RangeReader],
     robot_id: RobotId,
     session_id: SessionId,
-    stream: Annotated[str | None, QueryParameter(description="a time_series stream")] = None,
+    stream: SampleStream = None,
     start: Time = None,
     end: Time = None,
-    channels: Annotated[list[str] | None, QueryParameter(description="channels; all when none is named")] = None,
+    channels: Channels = None,
     max_points: Annotated[
         str | None, QueryParameter(description="at most so many buckets of min, max and mean")
     ] = None,
-    format_: Annotated[str, QueryParameter(name="format", description="json, ndjson, msgpack, arrow or csv")] = "json",
+    format_: Format = "json",
 ) -> Stream:
     """The samples in [start, end), in ascending time, streamed; with `max_points`, buckets of them."""
-    if not stream:
-        raise Refused("missing_field", "the query names no stream")
     query = RangeQuery(
         robot_id=robot_id,
         session_id=session_id,
-        stream=stream,
+        stream=named(stream),
         times=parse_range(start, end),
         channels=parse_list(channels),
         max_points=max_points,

@@ -7,10 +7,9 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from datamanager.errors import Refused
 from datamanager.playback.aggregates import AggregateQuery, AggregateReader
 from datamanager.playback.params import parse_list, parse_range
-from datamanager.playback.routes.parameters import RobotId, SessionId, Time
+from datamanager.playback.routes.parameters import Channels, Format, RobotId, SampleStream, SessionId, Time, named
 
 __all__ = ["STATS_HANDLERS"]
 
@@ -20,20 +19,18 @@ async def get_stats(
     aggregates: NamedDependency[AggregateReader],
     robot_id: RobotId,
     session_id: SessionId,
-    stream: Annotated[str | None, QueryParameter(description="a time_series stream")] = None,
+    stream: SampleStream = None,
     resolution: Annotated[str, QueryParameter(description="1s, 10s, 1min, 10min, or block")] = "1min",
     start: Time = None,
     end: Time = None,
-    channels: Annotated[list[str] | None, QueryParameter(description="channels; all when none is named")] = None,
-    format_: Annotated[str, QueryParameter(name="format", description="json, ndjson, msgpack, arrow or csv")] = "json",
+    channels: Channels = None,
+    format_: Format = "json",
 ) -> Stream:
     """Count, min, max, mean, first and last of each numeric channel, in windows that lie at multiples of the resolution."""
-    if not stream:
-        raise Refused("missing_field", "the query names no stream")
     query = AggregateQuery(
         robot_id=robot_id,
         session_id=session_id,
-        stream=stream,
+        stream=named(stream),
         times=parse_range(start, end),
         channels=parse_list(channels),
         resolution=resolution,
