@@ -6,7 +6,7 @@ import msgspec
 
 from datamanager.errors import Refused
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
-from datamanager.playback.params import decode_cursor, parse_int
+from datamanager.playback.params import parse_int, parse_place
 from datamanager.playback.plain_json import plain, timestamp_s
 from datamanager.storage.alert_rules import AlertRule, AlertRules, check_rule
 from datamanager.storage.alerts import Alerts
@@ -119,9 +119,7 @@ class AlertPages:
             if len(value) > _MOST_CHARS:
                 raise Refused("wrong_type", f"{name} has more than {_MOST_CHARS} characters")
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
-        after = decode_cursor(cursor, tuple[int, str])
-        if after is not None and not 0 <= after[0] < 2**63:
-            raise Refused("malformed", "the cursor is not one that this server gave")
+        after = parse_place(cursor)
         found = await self._alerts.page(fields, count + 1, after)
         following = next_cursor(found, count, lambda d: (int(d["at_ns"]), d["_id"]))
         return Page(items=[_item(d) for d in found[:count]], next_cursor=following)

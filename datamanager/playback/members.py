@@ -24,7 +24,7 @@ from datamanager.kinds.zip.content import METHODS, MemberUnpacker, local_bytes, 
 from datamanager.playback.bounded_cache import BoundedCache
 from datamanager.playback.contents import Contents
 from datamanager.playback.pages import DEFAULT_LIMIT, Page
-from datamanager.playback.params import decode_cursor, encode_cursor, parse_int
+from datamanager.playback.params import encode_cursor, parse_int, parse_offset
 from datamanager.playback.stored_bytes import StoredBytes
 from datamanager.playback.unpacked import HeavyWork, cut_out, spread, unpacked
 from datamanager.storage.mongo import Document
@@ -122,9 +122,7 @@ class MemberReader:
             Refused: it is of another kind, or a parameter is wrong.
         """
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
-        (after,) = decode_cursor(cursor, tuple[int]) or (0,)
-        if after < 0:
-            raise Refused("malformed", "the cursor is not one that this server gave")
+        after = parse_offset(cursor)
         document, _ = await self._contents.stored(record_id, _KINDS)
         if _is_plain_tar(document):
             scan = await self._contents.read(record_id, _KINDS, read_tar, self._contents.limits, after, count)

@@ -13,10 +13,9 @@ import numpy.typing as npt
 from datamanager.errors import NotFound, Refused
 from datamanager.playback.embeddings import unit_rows
 from datamanager.playback.pages import DEFAULT_LIMIT
-from datamanager.playback.params import encode_cursor, parse_int, parse_number, parse_range
+from datamanager.playback.params import encode_cursor, parse_int, parse_number, parse_place, parse_range
 from datamanager.playback.plain_json import timestamp_s
 from datamanager.playback.record_items import RecordItems, TierUrls
-from datamanager.playback.result_pages import parse_place
 from datamanager.playback.similar import NoEmbedding
 from datamanager.storage.model_documents import version_of
 from datamanager.storage.models import Models

@@ -23,6 +23,8 @@ __all__ = [
     "parse_list",
     "parse_moment_ns",
     "parse_number",
+    "parse_offset",
+    "parse_place",
     "parse_range",
     "parse_time_ns",
 ]
@@ -199,3 +201,27 @@ def decode_cursor(text: str | None, shape: type[T]) -> T | None:
     if encode_cursor(values) != text:  # type: ignore[arg-type]  # shapes are tuples of int and str
         raise Refused("malformed", "the cursor is not one that this server gave: it was altered")
     return values
+
+
+def parse_offset(cursor: str | None) -> int:
+    """How many items a cursor says that the pages before gave; 0 for no cursor.
+
+    Raises:
+        Refused: `malformed`.
+    """
+    (after,) = decode_cursor(cursor, tuple[int]) or (0,)
+    if after < 0:
+        raise Refused("malformed", "the cursor is not one that this server gave")
+    return after
+
+
+def parse_place(cursor: str | None) -> tuple[int, str] | None:
+    """(t_ns, id) that a cursor names; None for no cursor.
+
+    Raises:
+        Refused: `malformed`.
+    """
+    after = decode_cursor(cursor, tuple[int, str])
+    if after is not None and not 0 <= after[0] <= MAX_T_NS:
+        raise Refused("malformed", "the cursor is not one that this server gave: its time is none")
+    return after

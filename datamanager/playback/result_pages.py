@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 
 from datamanager.errors import Refused
-from datamanager.kinds.names import MAX_T_NS
 from datamanager.playback.pages import DEFAULT_LIMIT, Page, next_cursor
-from datamanager.playback.params import decode_cursor, parse_int, parse_list, parse_range
+from datamanager.playback.params import parse_int, parse_list, parse_place, parse_range
 from datamanager.playback.plain_json import plain, timestamp_s
 from datamanager.playback.record_items import RecordItems, TierUrls, parse_tiers
 from datamanager.storage.facts import values_of
@@ -19,7 +18,7 @@ from datamanager.storage.result_queries import ResultQueries, ResultQuery
 from datamanager.storage.session_queries import SessionQueries
 from datamanager.storage.where import Expression, parse_where
 
-__all__ = ["FrameResults", "ResultItem", "ResultPages", "ResultsAsked", "parse_place"]
+__all__ = ["FrameResults", "ResultItem", "ResultPages", "ResultsAsked"]
 
 
 class ResultItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -163,18 +162,6 @@ class ResultPages:
         urls = self._items.urls(frames, parse_tiers(tiers))
         by_frame = {frame["_id"]: of_frame for frame, of_frame in zip(frames, urls, strict=True)}
         return [_item(document, by_frame) for document in found]
-
-
-def parse_place(cursor: str | None) -> tuple[int, str] | None:
-    """(t_ns, id) that a cursor names.
-
-    Raises:
-        Refused: `malformed`.
-    """
-    after = decode_cursor(cursor, tuple[int, str])
-    if after is not None and not 0 <= after[0] <= MAX_T_NS:
-        raise Refused("malformed", "the cursor is not one that this server gave: its time is none")
-    return after
 
 
 def _parse_where(text: str | None) -> Expression | None:

@@ -12,7 +12,7 @@ from datamanager.kinds.safetensors.npy import npy_header
 from datamanager.playback.bounded_cache import BoundedCache
 from datamanager.playback.contents import Contents
 from datamanager.playback.pages import DEFAULT_LIMIT, Page
-from datamanager.playback.params import decode_cursor, encode_cursor, parse_int
+from datamanager.playback.params import encode_cursor, parse_int, parse_offset
 from datamanager.playback.stored_bytes import StoredBytes
 
 __all__ = ["OpenTensor", "TensorItem", "TensorReader"]
@@ -87,9 +87,7 @@ class TensorReader:
             Refused: it is of another kind, or a parameter is wrong.
         """
         count = parse_int(limit, "limit", default=DEFAULT_LIMIT, most=self._page_limit)
-        (after,) = decode_cursor(cursor, tuple[int]) or (0,)
-        if after < 0:
-            raise Refused("malformed", "the cursor is not one that this server gave")
+        after = parse_offset(cursor)
         _, _, index = await self._open(record_id)
         tensors = index.header.tensors
         has_more = after + count < len(tensors)

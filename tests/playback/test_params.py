@@ -18,6 +18,8 @@ from datamanager.playback.params import (
     parse_int,
     parse_list,
     parse_moment_ns,
+    parse_offset,
+    parse_place,
     parse_range,
     parse_time_ns,
 )
@@ -186,3 +188,18 @@ def test_a_cursor_of_another_list_is_refused() -> None:
         decode_cursor(encode_cursor(("a", "b")), tuple[int, str])
     assert refused.value.code == "malformed"
     assert decode_cursor(None, tuple[int, str]) is None
+
+
+@pytest.mark.parametrize(("offset", "found"), [(-1, "malformed"), (0, 0), (17, 17)])
+def test_an_offset_is_never_below_nothing(offset: int, found: object) -> None:
+    assert outcome(lambda: parse_offset(encode_cursor((offset,)))) == found
+    assert parse_offset(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("t_ns", "found"),
+    [(-1, "malformed"), (0, (0, "a")), (END_OF_TIME_NS - 1, (END_OF_TIME_NS - 1, "a")), (END_OF_TIME_NS, "malformed")],
+)
+def test_a_place_is_at_a_time_that_may_be_stored(t_ns: int, found: object) -> None:
+    assert outcome(lambda: parse_place(encode_cursor((t_ns, "a")))) == found
+    assert parse_place(None) is None
