@@ -1,13 +1,15 @@
 """Who does which job of sound and video."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from datamanager.config import WorkerConfig
 from datamanager.kinds.media.jobs import AUDIO_JOB, HLS_JOB, THUMBNAILS_JOB
 from datamanager.storage.jobs import Job, JobQueue
+from datamanager.storage.mongo import Document
 from datamanager.storage.thumbnails import Thumbnails
 from datamanager.worker.handlers import Handler, each
-from datamanager.worker.media.make import MediaStores
+from datamanager.worker.media.make import MediaStores, derive
 from datamanager.worker.media.make_hls import MakeHls
 from datamanager.worker.media.make_sound import MakeSound
 from datamanager.worker.media.make_thumbnails import MakeThumbnails
@@ -43,5 +45,8 @@ def media_handlers(
     budget_s = min(_SLICE_S, config.job_timeout_s / 4)
     hls = MakeHls(stores, queue, limits, budget_s=budget_s, lease_s=2 * config.job_timeout_s)
     small = MakeThumbnails(stores, thumbnails, limits, config.video_thumbnails)
-    jobs: dict[str, Callable[[Job], Awaitable[None]]] = {AUDIO_JOB: sounds, THUMBNAILS_JOB: small, HLS_JOB: hls}
-    return {name: each(job, timeout_s=timeout_s, abandon=abandon) for name, job in jobs.items()}
+    makers: dict[str, Callable[[Document], Awaitable[None]]] = {AUDIO_JOB: sounds, THUMBNAILS_JOB: small, HLS_JOB: hls}
+    return {
+        name: each(partial(derive, stores.derivations, make), timeout_s=timeout_s, abandon=abandon)
+        for name, make in makers.items()
+    }

@@ -57,7 +57,7 @@ def product_key(document: Document, ending: str) -> str:
     return f"processed/{place}/preview/{document['stream']}/{name}{ending}"
 
 
-async def derive(derivations: Derivations, job: Job, make: Callable[[Document], Awaitable[None]]) -> None:
+async def derive(derivations: Derivations, make: Callable[[Document], Awaitable[None]], job: Job) -> None:
     """Has one job done, of a record that is still there and lacks what the job makes.
 
     What is wrong with the content is written down and is no failure of the job: it would be the same again.

@@ -12,11 +12,11 @@ from typing import Any
 from datamanager.kinds.media.jobs import HLS_JOB
 from datamanager.kinds.source import Source
 from datamanager.storage.derivations import derive_job
-from datamanager.storage.jobs import Job, JobQueue
+from datamanager.storage.jobs import JobQueue
 from datamanager.storage.mongo import Document
 from datamanager.worker.media.child import SliceRequest, transcode_slice
 from datamanager.worker.media.fmp4 import TICKS_PER_S, Segment
-from datamanager.worker.media.make import MediaStores, derive, product_key, source_of
+from datamanager.worker.media.make import MediaStores, product_key, source_of
 from datamanager.worker.media.remux import MOST_CHUNK_BYTES, fragment_times, remux
 from datamanager.worker.media.transcode import TranscodeLimits
 from datamanager.worker.media.videos import head_of, whole_source
@@ -29,7 +29,7 @@ _VIDEO_TYPE, _SEGMENT_TYPE = "video/mp4", "video/iso.segment"
 
 
 class MakeHls:
-    """Does one job, or a slice of it.
+    """Does one job, or a slice of it; called with the record.
 
     Args:
         stores: what it needs.
@@ -48,16 +48,13 @@ class MakeHls:
         self._budget_s = budget_s
         self._lease_s = lease_s
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, document: Document) -> None:
         """Makes what a video lacks, or some of it.
 
         Raises:
             Unavailable: a server does not answer.
             ProcessDied: the child process died, and it is not known of what.
         """
-        await derive(self._stores.derivations, job, self._make)
-
-    async def _make(self, document: Document) -> None:
         derivations = self._stores.derivations
         if not await derivations.claim(document, self._lease_s):
             return  # another worker is at it

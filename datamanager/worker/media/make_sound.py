@@ -1,31 +1,27 @@
 """The job `audio_preview`: waveform peaks and an Opus preview of one sound."""
 
 from datamanager.kinds.media.jobs import AUDIO_JOB
-from datamanager.storage.jobs import Job
 from datamanager.storage.mongo import Document
-from datamanager.worker.media.make import MediaStores, derive, product_key, source_of
+from datamanager.worker.media.make import MediaStores, product_key, source_of
 from datamanager.worker.media.sound import SoundLimits, sound_products
 
 __all__ = ["MakeSound"]
 
 
 class MakeSound:
-    """Does one job."""
+    """Does one job; called with the record."""
 
     def __init__(self, stores: MediaStores, limits: SoundLimits) -> None:
         self._stores = stores
         self._limits = limits
 
-    async def __call__(self, job: Job) -> None:
+    async def __call__(self, document: Document) -> None:
         """Makes what a record lacks.
 
         Raises:
             Unavailable: a server does not answer.
             ProcessDied: the child process died, and it is not known of what.
         """
-        await derive(self._stores.derivations, job, self._make)
-
-    async def _make(self, document: Document) -> None:
         metadata = document["metadata"]
         raw = None
         if document["mime_type"] == "audio/pcm":
