@@ -16,6 +16,7 @@ from datamanager.client.holder import Holder
 from datamanager.client.methods import Methods
 from datamanager.client.settings import ClientSettings
 from datamanager.client.stats import Reject, Stats
+from datamanager.client.waiting import wait_for
 from datamanager.client.wire import Control, batch_frame, decode_control
 
 __all__ = ["Link", "ingest_url"]
@@ -226,7 +227,7 @@ class Link:
                 self._progress_s = now_s()
             elif now_s() - self._progress_s > self._settings.ack_timeout_s:
                 raise ConnectionError(f"nothing was acked for {self._settings.ack_timeout_s} s")
-            await _wait(self._something, self._settings.ack_timeout_s / 4)
+            await wait_for(self._something, self._settings.ack_timeout_s / 4)
 
     async def _part(self, socket: ClientConnection) -> None:
         """All is sent: says bye, upon which the server acks and closes; or waits for the acks, and leaves."""
@@ -261,12 +262,3 @@ async def _first_end(*coroutines: Any) -> None:
     for task, result in zip(tasks, results, strict=True):
         if task in done and isinstance(result, BaseException):
             raise result
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    """Waits for the event, `timeout_s` at most."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -16,6 +16,7 @@ from datamanager.client.numbering import Numbering
 from datamanager.client.settings import ClientSettings
 from datamanager.client.spool import Spool
 from datamanager.client.stats import Reject, Stats
+from datamanager.client.waiting import wait_for
 
 __all__ = ["Sender", "Target"]
 
@@ -147,7 +148,7 @@ class Sender:
             if self._due_s is None:
                 await self._came.wait()
             else:
-                await _wait(self._came, self._due_s)
+                await wait_for(self._came, self._due_s)
         await self._fetch(everything=True)
 
     async def _fetch(self, *, everything: bool) -> int:
@@ -202,14 +203,6 @@ class Sender:
             except OSError as error:
                 self.holder.error = f"the spool cannot be brought to the disk: {error}"
                 _log.warning("%s", self.holder.error)
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        return
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:
