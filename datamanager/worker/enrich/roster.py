@@ -24,6 +24,7 @@ _log = get_logger(__name__)
 _LOOK_S = 1.0  # how soon a new rule or version is seen without a word from Redis
 _MOST_PASSED = 3
 _LOAD_AGAIN_S = 60.0
+_RETIRE_LOOK_S = 0.2
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -210,7 +211,7 @@ class Roster:
         else:
             self._lanes[name] = self._start(host, is_on_gpu=is_on_gpu)
         if name in self._spares:
-            await self._end(self._spares.pop(name))
+            self._group.create_task(self._retire(self._spares.pop(name)))
         if is_on_gpu:
             self._gpu.begin()
             spare = ModelHost(host.file, replace(self._config, device="cpu"))
@@ -235,6 +236,13 @@ class Roster:
             lane = lanes.pop(name, None)
             if lane is not None:
                 await self._end(lane)
+
+    async def _retire(self, lane: Lane) -> None:
+        """Ends a lane that gets no more frames once those that it has are done."""
+        while lane in self._running and not lane.is_idle:
+            await self._clock.sleep(_RETIRE_LOOK_S)
+        if lane in self._running:
+            await self._end(lane)
 
     async def _end(self, lane: Lane) -> None:
         task = self._running.pop(lane)
