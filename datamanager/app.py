@@ -235,8 +235,7 @@ def _enrich_policy(config: Config, mongo: Mongo, redis: Redis, sheds: ShedCounts
         InferenceFeed(queue, sheds, clock),
         sheds,
         clock,
-        # Before frames are shed for their age fewer are let in.
-        behind_s=inference.shed_after_s / 2,
+        shed_after_s=inference.shed_after_s,
         behind_waiting=max(1, inference.max_waiting // 2),
     )
 

@@ -9,8 +9,8 @@ __all__ = ["AdaptiveRate", "FramePicker", "Lag", "ShedRate"]
 
 _STEP_UP = 0.05  # of all frames, with each look at a queue that is not behind
 _STEP_DOWN = 0.7  # times what it was, with each look at one that is
-_SHED_UP = 0.02  # as above, for a rule of which nothing was shed; slower, since workers shed a while after
-_SHED_DOWN = 0.8
+_SHED_UP, _LEAST_SHED_UP = 0.04, 0.005  # of what it was, with each look in which nothing of a rule was shed
+_DEEPEST_CUT, _LEAST_CUT = 0.5, 0.95  # times what it was
 _LEAST = 0.02  # so few are looked at in any case, or nobody would notice that things are better
 
 
@@ -76,37 +76,78 @@ class AdaptiveRate:
                 return
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How one rule stands.
+
+    Attributes:
+        fraction: the part that is looked at.
+        shed, asked: the counts at the last look.
+        is_shedding: whether something was shed before the last look, for the first time since a cut had its effect.
+        waits: looks until the last cut has had its effect.
+    """
+
+    shed: int
+    asked: int
+    fraction: float = 1.0
+    is_shedding: bool = False
+    waits: int = 0
+
+
 class ShedRate:
     """The part of its frames that each rule's models can keep up with, told by what workers shed.
 
     A worker takes what is queued and gives up what its models cannot do, so that none is in another one's way: then no
     queue is behind. It is better not to ask at all, evenly spread, than to shed what was asked.
+
+    Of what is asked the part is cut that was shed in one whole look. What was asked before is shed for a while after:
+    until then nothing is cut for the same cause again.
+
+    Args:
+        looks: how many looks it takes until what was asked before a cut is done or shed.
     """
 
-    def __init__(self) -> None:
-        self._fraction: dict[str, float] = {}
-        self._before: dict[str, int] = {}
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._paces: dict[str, _Pace] = {}
 
     def fraction(self, rule: str) -> float:
         """The part that is looked at, 0.02 to 1."""
-        return self._fraction.get(rule, 1.0)
+        pace = self._paces.get(rule)
+        return 1.0 if pace is None else pace.fraction
 
-    def observe(self, shed: Mapping[str, int]) -> None:
+    def observe(self, shed: Mapping[str, int], asked: Mapping[str, int]) -> None:
         """Takes a look at the counts into account; call it at a steady pace, a few times a second.
 
         Args:
-            shed: how many frames of each rule were shed so far. A count that fell has begun anew.
+            shed: how many frames of each rule were shed so far, whoever asked. A count that fell has begun anew.
+            asked: about how many of each rule this process has asked so far. Where others ask too, what was shed is a
+                larger part of these than of all, and each of them cuts deeper, to half at most.
         """
-        for rule in shed.keys() | self._fraction.keys():
-            count = shed.get(rule, 0)
-            # Of one that is new here nobody knows when it was shed.
-            if count > self._before.get(rule, count):
-                self._fraction[rule] = max(self.fraction(rule) * _SHED_DOWN, _LEAST)
-            elif rule in self._fraction:
-                self._fraction[rule] += _SHED_UP
-                if self._fraction[rule] >= 1.0:
-                    del self._fraction[rule]
-        self._before = dict(shed)
+        for rule in self._paces.keys() - shed.keys():
+            self._paces[rule].shed = 0
+        for rule in shed.keys() | self._paces.keys():
+            counts = shed.get(rule, 0), asked.get(rule, 0)
+            pace = self._paces.get(rule)
+            if pace is None:  # of one that is new here nobody knows when it was shed
+                self._paces[rule] = _Pace(*counts)
+                continue
+            more, of = counts[0] - pace.shed, counts[1] - pace.asked
+            pace.shed, pace.asked = counts
+            _observe(pace, more, of, self._looks)
+
+
+def _observe(pace: _Pace, shed: int, asked: int, looks: int) -> None:
+    if pace.waits:
+        pace.waits -= 1
+    elif shed > 0 and not pace.is_shedding:
+        pace.is_shedding = True  # it began somewhere within this look: the next one is whole
+    elif shed > 0 or pace.is_shedding:
+        part = shed / asked if asked > 0 else 0.0
+        pace.fraction = max(pace.fraction * min(max(1 - part, _DEEPEST_CUT), _LEAST_CUT), _LEAST)
+        pace.is_shedding, pace.waits = False, looks
+    else:
+        pace.fraction = min(pace.fraction + max(_SHED_UP * pace.fraction, _LEAST_SHED_UP), 1.0)
 
 
 class FramePicker:

@@ -5,8 +5,9 @@ the ack. All else happens once a frame is durable, and may lag or get lost: what
 """
 
 import asyncio
+import math
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,8 @@ class EnrichPolicy:
         feed: takes what they are to be asked.
         sheds: counts frames that are left out to catch up.
         clock: tells when a frame was asked about.
-        behind_s: a queue whose oldest frame has waited longer is behind.
+        shed_after_s: how old a frame is given up at; a queue whose oldest has waited for half of that is behind, so that
+            fewer are let in before any is shed.
         behind_waiting: or one in which more frames wait.
     """
 
@@ -72,7 +74,7 @@ class EnrichPolicy:
         sheds: ShedCounter,
         clock: Clock,
         *,
-        behind_s: float,
+        shed_after_s: float,
         behind_waiting: int,
     ) -> None:
         self._store = rules
@@ -83,8 +85,9 @@ class EnrichPolicy:
         self._revision: int | None = None
         self._rules: list[Enrichment] = []
         self._watches: OrderedDict[tuple[str, str, str], list[_Watch]] = OrderedDict()
-        self._rate = AdaptiveRate(behind_s, behind_waiting)
-        self._shed_rate = ShedRate()
+        self._rate = AdaptiveRate(shed_after_s / 2, behind_waiting)
+        self._shed_rate = ShedRate(math.ceil(shed_after_s / _LOOK_S) + 1)
+        self._asked = Counter[str]()  # by rule, of those that may be shed
 
     # What ingest tells.
 
@@ -124,12 +127,13 @@ class EnrichPolicy:
             previous=watch.before(frame) if is_kept else None,
         )
         if is_kept:
+            self._asked[rule.name] += not must
             self._feed.offer(job)
         else:
             self._sheds.count([job], "rate")
 
     def _fraction(self, rule: Enrichment) -> float:
-        return self._rate.fraction(rule.urgency) * self._shed_rate.fraction(rule.name)
+        return min(self._rate.fraction(rule.urgency), self._shed_rate.fraction(rule.name))
 
     def _watching(self, document: dict[str, Any]) -> list[_Watch]:
         place = (document["robot_id"], document["session_id"], document["stream"])
@@ -194,7 +198,7 @@ class EnrichPolicy:
                 continue
             try:
                 states = await self._queue.depth()
-                self._shed_rate.observe(await self._queue.shed_lately())
+                self._shed_rate.observe(await self._queue.shed_lately(), self._asked)
             except RedisUnavailable:
                 continue  # the feed says so
             self._rate.observe({urgency: Lag(state.waiting, state.oldest_s) for urgency, state in states.items()})

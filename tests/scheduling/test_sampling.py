@@ -1,6 +1,8 @@
 """How many frames are looked at: evenly spread, fewer while behind, all of them again after."""
 
 import itertools
+from collections import deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -152,47 +154,131 @@ def test_all_are_kept_of_all() -> None:
     assert all(picker.keeps(1.0) for _ in range(100))
 
 
-def test_a_rule_of_which_frames_are_shed_asks_about_fewer_and_others_do_not() -> None:
-    rate = ShedRate()
-    rate.observe({"a": 500, "b": 500})  # since when is not known
+def test_a_rule_is_cut_by_the_part_that_was_shed_in_a_whole_look() -> None:
+    rate = ShedRate(looks=4)
+    rate.observe({"a": 500, "b": 500}, {})  # since when is not known
+    rate.observe({"a": 501, "b": 500}, {"a": 30, "b": 30})  # it began within this look
     assert (rate.fraction("a"), rate.fraction("b")) == (1.0, 1.0)
-    rate.observe({"a": 501, "b": 500})
-    assert (rate.fraction("a"), rate.fraction("b")) == (0.8, 1.0)
-    rate.observe({"a": 900, "b": 500, "c": 7})
-    assert (rate.fraction("a"), rate.fraction("c")) == (pytest.approx(0.64), 1.0)
+    rate.observe({"a": 513, "b": 500, "c": 7}, {"a": 60, "b": 60, "c": 60})
+    assert (rate.fraction("a"), rate.fraction("b"), rate.fraction("c")) == (pytest.approx(0.6), 1.0, 1.0)
+
+
+def test_what_was_asked_before_a_cut_is_not_cut_for_again() -> None:
+    rate = ShedRate(looks=4)
+    seen = []
+    for n in range(1, 9):
+        rate.observe({"a": 10 * n}, {"a": 20 * n})
+        seen.append(rate.fraction("a"))
+    assert seen == [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]  # the look after the wait is the first of the next cut
+    rate.observe({"a": 90}, {"a": 180})
+    assert rate.fraction("a") == 0.25
+
+
+@pytest.mark.parametrize(("part", "factor"), [(0.01, 0.95), (0.2, 0.8), (0.5, 0.5), (0.9, 0.5), (30.0, 0.5)])
+def test_no_cut_is_deeper_than_half_nor_too_small_to_matter(part: float, factor: float) -> None:
+    rate = ShedRate(looks=4)
+    for n in range(3):
+        rate.observe({"a": round(100 * part) * n}, {"a": 100 * n})
+    assert rate.fraction("a") == pytest.approx(factor)
 
 
 def test_shed_rates_have_a_least_and_recover() -> None:
-    rate = ShedRate()
+    rate = ShedRate(looks=0)
     for n in range(100):
-        rate.observe({"a": n})
+        rate.observe({"a": n}, {"a": n})
     assert rate.fraction("a") == 0.02
-    rate.observe({"a": 99})
-    assert rate.fraction("a") == pytest.approx(0.04)
-    for _ in range(60):
-        rate.observe({"a": 99})
+    rate.observe({"a": 99}, {"a": 99})
+    rate.observe({"a": 99}, {"a": 99})
+    assert rate.fraction("a") == pytest.approx(0.025)
+    for _ in range(90):
+        rate.observe({"a": 99}, {"a": 99})
     assert rate.fraction("a") == 1.0
+
+
+def test_where_only_others_ask_a_count_cuts_little() -> None:
+    rate = ShedRate(looks=4)
+    for n in range(3):
+        rate.observe({"a": 50 * n}, {})
+    assert rate.fraction("a") == 0.95
 
 
 def test_a_count_that_begins_anew_is_no_shedding() -> None:
-    rate = ShedRate()
-    rate.observe({"a": 500})
-    rate.observe({})
-    rate.observe({"a": 3})
+    rate = ShedRate(looks=0)
+    rate.observe({"a": 500}, {})
+    rate.observe({}, {})
+    rate.observe({"a": 0}, {})
     assert rate.fraction("a") == 1.0
-    rate.observe({"a": 4})
-    assert rate.fraction("a") == 0.8
+    rate.observe({"a": 4}, {"a": 8})
+    rate.observe({"a": 8}, {"a": 16})
+    assert rate.fraction("a") == 0.5
 
 
-@pytest.mark.parametrize("load", [1.5, 2.0, 5.0])
-def test_what_is_shed_settles_near_what_can_be_done(load: float) -> None:
-    """A worker does 25 frames a look and sheds the rest, of which the server hears two looks later."""
-    rate, told, shed, done = ShedRate(), [0, 0, 0], 0, 0.0
-    for _ in range(400):
-        asked = 25 * load * rate.fraction("a")
-        done += min(asked, 25)
-        shed += round(max(0.0, asked - 25))
-        told.append(shed)
-        rate.observe({"a": told[-3]})
-    assert done > 0.8 * 400 * 25
-    assert shed < 0.25 * 400 * 25 * (load - 1)
+class Worker:
+    """Looks at so many frames a second, sheds what is a second old, and has room for 32."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[float] = deque()
+        self.done = self.shed = 0
+        self.credit = 0.0
+
+    def ask(self, now_s: float) -> None:
+        if len(self.waiting) >= 32:
+            self.shed += 1
+        else:
+            self.waiting.append(now_s)
+
+    def work(self, now_s: float, capacity: float, step_s: float) -> None:
+        while self.waiting and now_s - self.waiting[0] > 1.0:
+            self.waiting.popleft()
+            self.shed += 1
+        self.credit += capacity * step_s
+        while self.credit >= 1:
+            self.credit -= 1
+            if self.waiting:
+                self.waiting.popleft()
+                self.done += 1
+
+
+@pytest.mark.parametrize("capacity", [100.0, 72.0, 36.0, 20.0])
+def test_a_camera_of_120_frames_is_looked_at_nearly_as_often_as_can_be(capacity: float) -> None:
+    done, shed = simulated(lambda _: capacity, seconds=30)
+    assert done[5:15] > 0.85 * 10 * capacity  # soon
+    assert done[15:30] > 0.85 * 15 * capacity
+    assert shed[5:30] < 0.15 * 25 * capacity  # and little of it is asked in vain
+
+
+def test_it_follows_a_worker_that_is_half_as_fast_for_a_while() -> None:
+    done, shed = simulated(lambda now_s: 40.0 if 15 <= now_s < 30 else 80.0, seconds=45)
+    assert done[20:30] > 0.85 * 10 * 40
+    assert done[35:45] > 0.85 * 10 * 80
+    assert shed[20:30] < 0.1 * 10 * 40
+
+
+class Between:
+    """Differences of a count that was noted each second."""
+
+    def __init__(self, noted: list[int]) -> None:
+        self._noted = noted
+
+    def __getitem__(self, seconds: slice) -> int:
+        return self._noted[seconds.stop] - self._noted[seconds.start]
+
+
+def simulated(capacity: Callable[[float], float], *, seconds: int, fps: float = 120.0) -> tuple[Between, Between]:
+    """A camera, a policy that looks four times a second and hears of sheds a look later, and a worker; what was done and shed."""
+    rate, picker, worker = ShedRate(looks=5), FramePicker(0), Worker()
+    asked, heard = 0, [0, 0]
+    done, shed = [0], [0]
+    for n in range(1, round(seconds * fps) + 1):
+        now_s = n / fps
+        if picker.keeps(rate.fraction("a")):
+            asked += 1
+            worker.ask(now_s)
+        worker.work(now_s, capacity(now_s), 1 / fps)
+        if n % round(fps / 4) == 0:
+            heard.append(worker.shed)
+            rate.observe({"a": heard[-2]}, {"a": asked})
+        if n % round(fps) == 0:
+            done.append(worker.done)
+            shed.append(worker.shed)
+    return Between(done), Between(shed)
