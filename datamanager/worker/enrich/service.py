@@ -264,8 +264,9 @@ class EnrichService:
     def _let_go(self, frames: Sequence[Waiting]) -> list[TakenInference]:
         for frame in frames:
             self._held.pop(frame.taken.entry_id, None)
-            if frame.data is not None:
-                frame.data.cancel()
+            for original in (frame.data, frame.previous):
+                if original is not None:
+                    original.cancel()
         return [frame.taken for frame in frames]
 
 
