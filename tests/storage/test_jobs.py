@@ -1,26 +1,15 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from support.manual_clock import ManualClock
 
-from datamanager.config import Config, RedisConfig
+from datamanager.config import RedisConfig
 from datamanager.errors import RedisUnavailable
 from datamanager.storage.job_feed import open_job_feed
 from datamanager.storage.jobs import Job, JobQueue, backoff_s
 from datamanager.storage.redis import Redis, open_redis
 
 QueueOf = Callable[[str], JobQueue]
-
-
-@pytest.fixture
-async def redis(config: Config) -> AsyncIterator[Redis]:
-    async with open_redis(config.redis) as opened:
-        yield opened
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture

@@ -1,26 +1,12 @@
 """What is put off comes back when it is due, and is lost by nobody who dies while bringing it back."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from support.manual_clock import ManualClock
 
-from datamanager.config import Config
-from datamanager.storage.redis import Redis, open_redis
+from datamanager.storage.redis import Redis
 from datamanager.storage.work_streams import Later
 
 KEY = "test:later"
-
-
-@pytest.fixture
-async def redis(config: Config) -> AsyncIterator[Redis]:
-    async with open_redis(config.redis) as opened:
-        yield opened
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture

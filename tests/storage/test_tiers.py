@@ -22,17 +22,6 @@ async def mongo(config: Config) -> AsyncIterator[Mongo]:
 
 
 @pytest.fixture
-async def redis(config: Config) -> AsyncIterator[Redis]:
-    async with open_redis(config.redis) as opened:
-        yield opened
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def frames(mongo: Mongo, clock: ManualClock) -> FrameTiers:
     return FrameTiers(mongo, clock)
 
