@@ -126,6 +126,8 @@ class ShedRate:
         """
         for rule in self._paces.keys() - shed.keys():
             self._paces[rule].shed = 0
+            if self._paces[rule].fraction >= 1.0:  # it is well, or is no more
+                del self._paces[rule]
         for rule in shed.keys() | self._paces.keys():
             counts = shed.get(rule, 0), asked.get(rule, 0)
             pace = self._paces.get(rule)
