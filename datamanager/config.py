@@ -254,6 +254,12 @@ class InferenceConfig:
     max_waiting: int = _setting(
         10_000, "INFERENCE_MAX_WAITING", "most frames that wait for models in one queue", least=1
     )
+    waiting_bytes: int = _setting(
+        256 * _MB,
+        "INFERENCE_WAITING_BYTES",
+        "memory of a worker for originals that wait for models; beyond it one frame of each model is held",
+        least=0,
+    )
     model_max_bytes: int = _setting(  # S3 takes no more in one PUT
         2048 * _MB, "MODEL_MAX_BYTES", "largest model that `models add` takes", least=1024, most=5 * 1024 * _MB
     )

@@ -122,6 +122,9 @@ class _Metrics:
         self.inference_waiting = Gauge(
             "datamanager_inference_waiting", "Frames that wait for models, by urgency", ["urgency"]
         )
+        self.inference_held = Gauge(
+            "datamanager_inference_held_bytes", "Originals that this worker holds for its models"
+        )
         self.inference_oldest_s = Gauge(
             "datamanager_inference_oldest_seconds", "How long the oldest of them has waited, by urgency", ["urgency"]
         )

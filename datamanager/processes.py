@@ -77,6 +77,18 @@ class ProcessPool:
             child.kill()
         await asyncio.to_thread(self._threads.shutdown)
 
+    async def renew(self) -> None:
+        """Ends every child once its call is over; the next call of each has a new process."""
+        loop = asyncio.get_running_loop()
+        held: list[_Child] = []
+        try:
+            while len(held) < self.size:
+                held.append(await self._free.get())
+            await asyncio.gather(*(loop.run_in_executor(self._threads, child.end) for child in held))
+        finally:
+            for child in held:
+                self._free.put_nowait(child)
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls an importable function in a child.
 
@@ -163,6 +175,10 @@ class _Child:
             pipe = self.start()
             pipe.send(message)
         return pipe
+
+    def end(self) -> None:
+        """Ends the process; a call starts another one."""
+        self._reap()
 
     def kill(self) -> None:
         """Ends the process for good; a call that waits for it fails."""

@@ -1,6 +1,7 @@
 """Fixtures for every test: real servers, started once, and settings that keep tests apart."""
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ from support.processes import clean_environ, datamanager, datamanager_worker, se
 
 from datamanager.config import Config, load_config
 from datamanager.local.state import LocalState, read_state
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # tests open models by themselves too
 
 settings.register_profile("project", deadline=None)  # how long an example takes hangs on what else the machine does
 settings.load_profile("project")

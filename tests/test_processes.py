@@ -69,6 +69,17 @@ async def test_a_process_that_dies_between_calls_is_replaced(pool: ProcessPool) 
     assert await pool.run(os.getpid) not in pids
 
 
+async def test_renewed_processes_end_after_their_calls_and_others_take_their_place(pool: ProcessPool) -> None:
+    before = {await pool.run(os.getpid) for _ in range(pool.size)}
+    sleeping = asyncio.create_task(pool.run(time.sleep, 0.3))
+    await asyncio.sleep(0.1)
+    await pool.renew()
+    assert sleeping.done()
+    assert sleeping.exception() is None
+    after = {await pool.run(os.getpid) for _ in range(pool.size)}
+    assert not before & after
+
+
 async def test_a_call_that_takes_too_long_is_ended() -> None:
     async with ProcessPool(1, timeout_s=1) as pool:
         with pytest.raises(ProcessDied, match="sleep took longer than 1 s"):

@@ -7,3 +7,4 @@ __all__: list[str] = []
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # sums of one thread come out the same each time; read when NumPy loads
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in the server

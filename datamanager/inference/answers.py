@@ -8,13 +8,10 @@ import numpy.typing as npt
 
 from datamanager.inference.manifest import Manifest
 
-__all__ = ["NOT_KEPT", "Box", "Device", "FrameAnswer", "FramePicture", "Loaded", "ModelFailed", "Trouble"]
+__all__ = ["Box", "Device", "FrameAnswer", "FramePicture", "Loaded", "ModelFailed", "Trouble"]
 
 Device = Literal["cuda", "cpu"]
 Trouble = Literal["cuda", "memory", "timeout", "other"]
-
-NOT_KEPT = "the picture is not kept here any more: send its bytes"
-"""`FrameAnswer.error` of a frame that came without bytes, believed to be in the child still, and is not."""
 
 
 class ModelFailed(Exception):
@@ -38,11 +35,13 @@ class Loaded:
         manifest: as stored, completed by what the model's own metadata say (classes, layout).
         providers: the ONNX Runtime providers that really loaded, the one in use first.
         warm_up_s: how long the first calls took.
+        kept: how many decoded pictures its process keeps for the frames after them; 0 where it looks at single frames.
     """
 
     manifest: Manifest
     providers: tuple[str, ...]
     warm_up_s: float
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class FramePicture:
 
     Attributes:
         frame_id: its record_id; decoded pictures are kept under it for a while, for the next frame's `previous`.
-        data: the encoded picture; empty where the child is believed to have it still.
+        data: the encoded picture.
         previous_id: the frame before it in its stream; None where there is none.
         previous: that frame's encoded picture, where it is not believed to be in the child still.
     """

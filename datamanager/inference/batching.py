@@ -70,6 +70,11 @@ class BatchPlanner:
         a, b = self._cost.fit()
         return a + b * n
 
+    @property
+    def pace_s(self) -> float:
+        """What each frame of the largest call is expected to take, seconds."""
+        return self.seconds(self.limit) / self.limit
+
     def plan(self, waiting: int, oldest_wait_s: float, load: float | None = None) -> BatchPlan:
         """What to do now.
 

@@ -179,6 +179,8 @@ def trouble_of(error: BaseException) -> Trouble:
 
 
 def _import_runtime() -> ModuleType:
+    # Its builds from 1.29 on send names and checksums of models, and how they do, to their maker; whoever wants that sets 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: PLC0415  # an extra: only who runs models needs it, and it takes 100 ms
     except ImportError as exc:

@@ -13,7 +13,6 @@ import numpy as np
 
 from datamanager.errors import Refused
 from datamanager.inference.answers import (
-    NOT_KEPT,
     Box,
     Device,
     FrameAnswer,
@@ -29,7 +28,6 @@ from datamanager.inference.model import FrameModel
 from datamanager.inference.tasks import TASKS
 
 __all__ = [
-    "NOT_KEPT",
     "Box",
     "Device",
     "FrameAnswer",

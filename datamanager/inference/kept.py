@@ -2,6 +2,9 @@
 
 from collections import OrderedDict
 
+import numpy as np
+
+from datamanager.inference.placement import Placement
 from datamanager.inference.preprocess import Small
 
 __all__ = ["KeptPictures"]
@@ -10,33 +13,38 @@ __all__ = ["KeptPictures"]
 class KeptPictures:
     """The newest pictures by frame_id, the one not asked for longest dropped first.
 
+    Their memory is had once and for all. Each in a piece of the heap of its own, they would lie between what calls take
+    and give back, and what is free between them would be too small for the next call: a process of 180 MB grew so by
+    0.85 MB with each frame, once in four times that it was started.
+
     Args:
-        max_bytes: of their pixels together.
+        shape: of each picture: height, width, channels.
+        count: how many are kept.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._pictures: OrderedDict[str, Small] = OrderedDict()
+    def __init__(self, shape: tuple[int, int, int], count: int) -> None:
+        self._pixels = np.empty((count, *shape), np.uint8)
+        self._free = list(range(count))
+        self._kept: OrderedDict[str, tuple[int, Placement]] = OrderedDict()
 
     def get(self, frame_id: str) -> Small | None:
-        """The picture, if it is still here."""
-        small = self._pictures.get(frame_id)
-        if small is not None:
-            self._pictures.move_to_end(frame_id)
-        return small
+        """A copy of the picture, if it is still here: its place may be another one's before the call is over."""
+        found = self._kept.get(frame_id)
+        if found is None:
+            return None
+        self._kept.move_to_end(frame_id)
+        at, placement = found
+        return Small(self._pixels[at].copy(), placement)
 
     def put(self, frame_id: str, small: Small) -> None:
-        """Keeps a picture, in place of any under that id; one that is larger than the limit is not kept."""
-        self.drop(frame_id)
-        if small.pixels.nbytes > self._max_bytes:
+        """Keeps a picture, in place of any under that id."""
+        if not len(self._pixels):
             return
-        self._pictures[frame_id] = small
-        self._bytes += small.pixels.nbytes
-        while self._bytes > self._max_bytes:
-            self.drop(next(iter(self._pictures)))
-
-    def drop(self, frame_id: str) -> None:
-        """Forgets a picture."""
-        small = self._pictures.pop(frame_id, None)
-        self._bytes -= 0 if small is None else small.pixels.nbytes
+        if (before := self._kept.pop(frame_id, None)) is not None:
+            at = before[0]
+        elif self._free:
+            at = self._free.pop()
+        else:
+            at = self._kept.popitem(last=False)[1][0]
+        self._pixels[at] = small.pixels
+        self._kept[frame_id] = at, small.placement

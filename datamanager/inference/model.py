@@ -1,5 +1,6 @@
 """An open model that looks at frames: pictures in, answers out."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from datamanager.errors import Refused
-from datamanager.inference.answers import NOT_KEPT, FrameAnswer, FramePicture, Loaded, ModelFailed
+from datamanager.inference.answers import FrameAnswer, FramePicture, Loaded, ModelFailed
 from datamanager.inference.engine import Array, Engine
 from datamanager.inference.fitting import check_exported_task, fit_input, fixed_batch
 from datamanager.inference.kept import KeptPictures
@@ -22,7 +23,8 @@ from datamanager.observability import get_logger
 
 __all__ = ["FrameModel"]
 
-_KEPT_BYTES = 64 << 20
+_KEPT = 256  # pictures, for the frames after them
+_KEPT_BYTES = 64 << 20  # that they may take together
 _log = get_logger(__name__)
 
 
@@ -50,12 +52,14 @@ class FrameModel:
 
     def __init__(self, engine: Engine, manifest: Manifest, decoders: int) -> None:
         self._engine = engine
-        self._kept = KeptPictures(_KEPT_BYTES)
         self._decoders = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
         self._task = TASKS[manifest.task]
         check_exported_task(manifest, engine.metadata)
         manifest = fit_input(manifest, engine)
         self._spec = _spec(manifest)
+        shape = (self._spec.height, self._spec.width, self._spec.channels)
+        kept = min(_KEPT, _KEPT_BYTES // math.prod(shape)) if self._spec.previous else 0
+        self._kept = KeptPictures(shape, kept)
         self._fixed = fixed_batch(next(tensor for tensor in engine.inputs if tensor.name == self._spec.name))
         started = time.perf_counter()
         first, most = self._warm_up(manifest.max_batch)
@@ -63,7 +67,7 @@ class FrameModel:
         manifest = msgspec.structs.replace(manifest, max_batch=most)
         self._manifest = self._task.complete(manifest, shapes, engine.metadata)
         choose(self._manifest, {})  # its own options are checked now, not with the first frame
-        self.loaded = Loaded(self._manifest, engine.providers, time.perf_counter() - started)
+        self.loaded = Loaded(self._manifest, engine.providers, time.perf_counter() - started, kept)
 
     def infer(self, frames: Sequence[FramePicture], options: Mapping[str, Any]) -> list[FrameAnswer]:
         """An answer for each frame, in their order.
@@ -85,23 +89,20 @@ class FrameModel:
         """The pictures of the frames; a broken one is answered for, and left out."""
         decoded: dict[str, Small] = {}  # of this call: it may hold more pictures than are kept
         shrunk = list(self._decoders.map(self._shrink, (frame.data for frame in frames)))
-        for row, (frame, found) in enumerate(zip(frames, shrunk, strict=True)):
-            small = self._kept.get(frame.frame_id) if found is None else found
+        for row, (frame, small) in enumerate(zip(frames, shrunk, strict=True)):
             if isinstance(small, Small):
                 decoded[frame.frame_id] = small
                 self._kept.put(frame.frame_id, small)
             else:
-                answers[row] = FrameAnswer(error=NOT_KEPT if small is None else small)
+                answers[row] = FrameAnswer(error=small)
         return [
             _Seen(row, decoded[frame.frame_id], self._previous(frame, decoded))
             for row, frame in enumerate(frames)
             if answers[row].error is None
         ]
 
-    def _shrink(self, data: bytes) -> Small | str | None:
-        """The picture, or why there is none; None without bytes."""
-        if not data:
-            return None
+    def _shrink(self, data: bytes) -> Small | str:
+        """The picture, or why there is none."""
         try:
             return shrink(data, self._spec)
         except Refused as exc:
@@ -113,9 +114,10 @@ class FrameModel:
         """The picture before it; None where there is none, or where it is broken."""
         if not self._spec.previous or frame.previous_id is None:
             return None
-        small: Small | str | None = decoded.get(frame.previous_id) or self._kept.get(frame.previous_id)
-        if small is None and frame.previous:
-            small = self._shrink(frame.previous)
+        kept = decoded.get(frame.previous_id) or self._kept.get(frame.previous_id)
+        if kept is not None or frame.previous is None:
+            return kept
+        small = self._shrink(frame.previous)
         if not isinstance(small, Small):
             return None
         self._kept.put(frame.previous_id, small)

@@ -111,7 +111,7 @@ class EnrichPolicy:
         if not must and not watch.picker.is_due(t_ns):
             return  # not shed: the rule wants no more
         is_kept = must or watch.picker.keeps(self._fraction(rule))
-        frame = PreviousFrame(document["_id"], document["keys"]["original"], t_ns)
+        frame = PreviousFrame(document["_id"], document["keys"]["original"], t_ns, int(document["size_bytes"]))
         job = InferenceJob(
             enrichment=rule.name,
             model=rule.model,
@@ -120,6 +120,7 @@ class EnrichPolicy:
             stream=document["stream"],
             frame_id=frame.frame_id,
             key=frame.key,
+            size_bytes=frame.size_bytes,
             t_ns=t_ns,
             asked_ns=self._clock.now_ns(),
             urgency=rule.urgency,

@@ -25,11 +25,16 @@ ShedBy = Literal["age", "full", "rate", "lost"]
 
 
 class PreviousFrame(msgspec.Struct, frozen=True, array_like=True):
-    """The frame of the same stream that the same model was asked about before."""
+    """The frame of the same stream that the same model was asked about before.
+
+    Attributes:
+        size_bytes: of its original; 0 where it was asked for before this was told.
+    """
 
     frame_id: str
     key: str
     t_ns: int
+    size_bytes: int = 0
 
 
 class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +45,7 @@ class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
         model: name of the model that the rule names.
         frame_id: record_id of the frame.
         key: S3 key of its original.
+        size_bytes: of its original; 0 where it was asked for before this was told.
         t_ns: its time.
         asked_ns: when ingest asked, by the wall clock: shedding and latencies count from here.
         must: whether it may never be shed.
@@ -56,6 +62,7 @@ class InferenceJob(msgspec.Struct, frozen=True, kw_only=True):
     t_ns: int
     asked_ns: int
     urgency: Urgency = "normal"
+    size_bytes: int = 0
     must: bool = False
     previous: PreviousFrame | None = None
 

@@ -141,18 +141,23 @@ class InferenceQueue:
         await self.done(taken)
         await self._count_shed([t.job for t in taken], by)
 
-    async def put_off(self, taken: Sequence[TakenInference], delay_s: float, *, tried: bool = False) -> None:
+    async def put_off(
+        self, taken: Sequence[TakenInference], delay_s: float, *, apart_s: float = 0.0, tried: bool = False
+    ) -> None:
         """Hands back jobs, to be taken again after `delay_s` (once `promote` finds them due).
 
         Args:
             taken: the jobs.
-            delay_s: seconds.
+            delay_s: seconds, of the first.
+            apart_s: how much later each is due than the one before it.
             tried: whether this counts as a try that came to nothing; not so when a server was away.
         """
         if not taken:
             return
         fits = taken[: max(0, self._max_waiting - await self.later())]
-        await self._later.put((_ENCODER.encode((t.tries + tried, t.job)), delay_s) for t in fits)
+        await self._later.put(
+            (_ENCODER.encode((t.tries + tried, t.job)), delay_s + n * apart_s) for n, t in enumerate(fits)
+        )
         await self.done(taken)
         self._sheds.count([t.job for t in taken[len(fits) :] if not t.job.must], "full")
 

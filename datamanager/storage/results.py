@@ -175,6 +175,7 @@ class ResultFeed:
 
     def __init__(self, mongo: Mongo, clock: Clock, owner: str) -> None:
         self._results = mongo.durable("results")
+        self._quick = mongo.quick("results")
         self._settings = mongo.durable("settings")
         self._clock = clock
         self._owner = owner
@@ -229,10 +230,10 @@ class ResultFeed:
             await self._results.bulk_write(updates, ordered=False)
 
     async def fed(self, ids: Sequence[str]) -> None:
-        """Notes that these are durable in their streams."""
+        """Notes that these are durable in their streams: where a crash undoes that, they are taken in again, and known."""
         if ids:
             with translated():
-                await self._results.update_many({"_id": {"$in": list(ids)}}, {"$set": {"feed.state": "fed"}})
+                await self._quick.update_many({"_id": {"$in": list(ids)}}, {"$set": {"feed.state": "fed"}})
 
     async def refused(self, result_id: str, why: str) -> None:
         """Notes that a result can't be in its stream, and why: it can still be searched."""

@@ -14,7 +14,7 @@ from datamanager.storage.mongo import Document, Mongo, UpdateOne, translated
 
 __all__ = ["Unenriched"]
 
-_FIELDS = "robot_id session_id stream t_ns role keys enrich".split()
+_FIELDS = "robot_id session_id stream t_ns role keys size_bytes enrich".split()
 
 
 class Unenriched:
@@ -76,8 +76,10 @@ class Unenriched:
         place: Document = {name: frame[name] for name in ("robot_id", "session_id", "stream")}
         before = place | {"t_ns": {"$lt": frame["t_ns"]}, "role": frame["role"]}
         with translated():
-            found = await self._frames.find_one(before, {"t_ns": 1, "keys": 1}, sort=[("t_ns", -1)])
-        return None if found is None else PreviousFrame(found["_id"], found["keys"]["original"], int(found["t_ns"]))
+            found = await self._frames.find_one(before, dict.fromkeys(_FIELDS, 1), sort=[("t_ns", -1)])
+        if found is None:
+            return None
+        return PreviousFrame(found["_id"], found["keys"]["original"], int(found["t_ns"]), int(found["size_bytes"]))
 
 
 def _job(rule: Enrichment, frame: Document, previous: PreviousFrame | None) -> InferenceJob:
@@ -89,6 +91,7 @@ def _job(rule: Enrichment, frame: Document, previous: PreviousFrame | None) -> I
         stream=frame["stream"],
         frame_id=frame["_id"],
         key=frame["keys"]["original"],
+        size_bytes=int(frame["size_bytes"]),
         t_ns=int(frame["t_ns"]),  # what MongoDB gives is BSON's own kind of integer
         asked_ns=int(frame["enrich"]["since_ns"]),
         urgency=rule.urgency,

@@ -1,5 +1,6 @@
 """ONNX Runtime: what it is asked for, what it then says."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,21 @@ except DatamanagerError as exc:
 def test_without_onnx_runtime_the_host_is_imported_and_loading_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603  # ourselves
     assert "pip install datamanager[cpu]" in done.stdout
+
+
+OPEN_AND_RUN = """
+import sys
+import numpy as np
+from datamanager.inference.engine import open_engine
+open_engine(sys.argv[1], "cpu", 1, {}).run({"images": np.ones((1, 3, 32, 32), np.float32)})
+"""
+
+
+def test_nothing_is_told_to_the_maker_of_the_runtime(tmp_path: Path) -> None:
+    """It would keep what it is to send in the user's cache."""
+    path = pooling_model(tmp_path / "m.onnx", np.eye(3, dtype=np.float32))
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home := tmp_path / "home")}  # in which nothing tells of a CI
+    home.mkdir()
+    program = [sys.executable, "-c", OPEN_AND_RUN, str(path)]
+    subprocess.run(program, check=True, timeout=60, env=environ)  # noqa: S603  # ourselves
+    assert list(home.rglob("*")) == []

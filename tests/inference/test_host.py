@@ -13,7 +13,7 @@ from support.frames import jpeg, png
 from support.onnx_graphs import colour_detector, constant_model, pooling_model, save_model, tensor_of
 
 from datamanager.errors import Refused
-from datamanager.inference.host import NOT_KEPT, FramePicture, ModelFailed, infer, load, run_arrays
+from datamanager.inference.host import FramePicture, ModelFailed, infer, load, run_arrays
 from datamanager.inference.kept import KeptPictures
 from datamanager.inference.manifest import FrameInput, Manifest
 from datamanager.inference.placement import place
@@ -40,7 +40,7 @@ def test_a_broken_picture_is_answered_for_and_the_others_are_looked_at(tmp_path:
     assert [answer.error is None for answer in answers] == [True, False, False, True, False]
     assert [answers[n].boxes[0].box[0] for n in (0, 3)] == pytest.approx([4, 20])
     assert "not as JPEG" in str(answers[1].error)
-    assert answers[4].error == NOT_KEPT
+    assert answers[4].error is not None
     assert all(not answers[n].values and not answers[n].boxes for n in (1, 2, 4))
 
 
@@ -50,27 +50,36 @@ def test_a_batch_of_broken_pictures_is_no_failure(tmp_path: Path) -> None:
     assert infer([], {}) == []
 
 
-def test_a_picture_is_kept_for_the_next_call(tmp_path: Path) -> None:
-    load(str(colour_detector(tmp_path / "d.onnx", with_nms=False)), DETECT, "auto", 1)
-    first = infer([FramePicture("a", red(4))], {})
-    assert infer([FramePicture("a", b"")], {}) == first
-
-
-def small(size: int) -> Small:
-    return Small(np.zeros((1, size, 1), np.uint8), place((size, 1), (size, 1), "stretch").placement)
+def small(value: int) -> Small:
+    return Small(np.full((1, 2, 3), value, np.uint8), place((2, 1), (2, 1), "stretch").placement)
 
 
 def test_kept_pictures_are_bounded_and_the_one_not_asked_for_goes_first() -> None:
-    kept = KeptPictures(100)
-    kept.put("a", small(50))
-    kept.put("b", small(50))
+    kept = KeptPictures((1, 2, 3), 2)
+    kept.put("a", small(1))
+    kept.put("b", small(2))
     assert kept.get("a") is not None
-    kept.put("c", small(1))
+    kept.put("c", small(3))
     assert [kept.get(name) is not None for name in "abc"] == [True, False, True]
-    kept.put("d", small(101))
-    assert [kept.get(name) is not None for name in "acd"] == [True, True, False]
-    kept.put("a", small(99))  # in place of the other one
-    assert [kept.get(name) is not None for name in "ac"] == [True, True]
+    kept.put("a", small(4))  # in place of the other one
+    found = [kept.get(name) for name in "ac"]
+    assert [None if one is None else one.pixels.tolist() for one in found] == [[[[n] * 3] * 2] for n in (4, 3)]
+
+
+def test_a_kept_picture_that_was_got_stays_as_it_is() -> None:
+    kept = KeptPictures((1, 2, 3), 1)
+    kept.put("a", small(1))
+    got = kept.get("a")
+    kept.put("b", small(2))
+    assert got is not None
+    assert (got.pixels == 1).all()
+    assert got.placement == small(1).placement
+
+
+def test_nothing_is_kept_where_there_is_no_room() -> None:
+    kept = KeptPictures((1, 2, 3), 0)
+    kept.put("a", small(1))
+    assert kept.get("a") is None
 
 
 # batches

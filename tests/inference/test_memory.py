@@ -14,11 +14,18 @@ from support.onnx_graphs import save_model, tensor_of, tiling_model
 
 from datamanager.inference.host import FramePicture, ModelFailed, infer, load
 from datamanager.inference.manifest import FrameInput, Manifest
+from datamanager.inference.zoo import zoo_model
 from datamanager.processes import ProcessPool
 
 LIMIT = 320 << 20  # of which Python and its libraries take about 100
 RAW = Manifest(name="m", version="1", task="raw", input=FrameInput(width=64, height=64), max_batch=4)
 FRAMES = [FramePicture(str(n), jpeg(64, 64)) for n in range(4)]
+
+
+def data_bytes() -> int:
+    """What RLIMIT_DATA limits, of the process that is asked."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:")]
+    return int(line.split()[1]) << 10
 
 
 @pytest.fixture
@@ -97,8 +104,26 @@ async def test_memory_that_runs_out_in_the_midst_of_work_fails_that_batch(tmp_pa
     with pytest.raises(ModelFailed) as failed:
         await child.run(infer, FRAMES[:1], {})
     assert failed.value.trouble == "memory"
-    dark = FramePicture("dark", b"")
+    dark = FramePicture("dark", b"no picture")
     assert (await child.run(infer, [dark], {}))[0].error is not None  # the process is the same, and answers
+
+
+async def test_a_process_does_not_grow_with_the_frames_that_it_looks_at(tmp_path: Path) -> None:
+    """Each frame is kept for the next one, and goes when as many came after it as are kept."""
+    model = zoo_model("quality")
+    (path := tmp_path / "quality.onnx").write_bytes(model.data())
+    pictures = [jpeg(640, 480, seed=seed) for seed in range(4)]
+    taken: list[int] = []
+    async with ProcessPool(1, timeout_s=60, behind=False, preload=["datamanager.inference.host"]) as child:
+        loaded = await child.run(load, str(path), model.manifest, "cpu", 1)
+        assert loaded.kept == 256
+        for n in range(1200):
+            frame = FramePicture(str(n), pictures[n % 4], previous_id=str(n - 1) if n else None)
+            [answer] = await child.run(infer, [frame], {})
+            assert ("motion" in answer.values) == (n > 0)
+            if n in (200, 1199):
+                taken.append(await child.run(data_bytes))
+    assert taken[1] - taken[0] < 48 << 20  # of 77 kB each, the pictures of a thousand frames are 77 MB
 
 
 async def test_a_picture_too_large_for_the_process_is_answered_for_and_the_others_are_looked_at(

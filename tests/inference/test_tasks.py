@@ -274,7 +274,7 @@ def test_quality_compares_a_frame_with_the_one_before_it(tmp_path: Path, togethe
     assert [answer.values["bright"] for answer in answers] == pytest.approx([0.2, 0.4, 0.8, 0.4, 0.4])
     assert ["motion" in answer.values for answer in answers] == [False, True, True, False, False]
     assert [answers[n].values["motion"] for n in (1, 2)] == pytest.approx([0.2, 0.8])
-    later = infer([FramePicture("f", grey(51), previous_id="c"), FramePicture("c", b"", previous_id="b")], {})
+    later = infer([FramePicture("f", grey(51), previous_id="c"), FramePicture("c", grey(204), previous_id="b")], {})
     assert [answer.values["motion"] for answer in later] == pytest.approx([0.6, 0.4], abs=1e-5)
 
 

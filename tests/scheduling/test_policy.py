@@ -129,6 +129,7 @@ async def test_each_frame_of_a_stream_that_a_rule_names_is_asked_about_once(stag
     jobs, documents = stage.asked("s1"), await stage.documents("s1")
     assert [j.frame_id for j in jobs] == [d["_id"] for d in documents]
     assert [j.key for j in jobs] == [d["keys"]["original"] for d in documents]
+    assert {j.size_bytes for j in jobs} == {len(PICTURE)}
     assert {(j.enrichment, j.model, j.urgency, j.must) for j in jobs} == {("all", "m", "normal", False)}
     assert not any("enrich" in d for d in documents)
     for before, job in itertools.pairwise(jobs):  # S3 may have had them in another order

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from scheduling.conftest import JobOf, QueueOf, Tally
 from support.manual_clock import ManualClock
@@ -12,7 +13,7 @@ from support.manual_clock import ManualClock
 from datamanager.clock import SystemClock
 from datamanager.config import Config, RedisConfig
 from datamanager.errors import RedisUnavailable
-from datamanager.storage.inference_job import URGENCIES, PreviousFrame, QueueState, Urgency
+from datamanager.storage.inference_job import URGENCIES, InferenceJob, PreviousFrame, QueueState, Urgency
 from datamanager.storage.inference_queue import InferenceQueue, open_inference_queue
 from datamanager.storage.redis import Redis, open_redis
 
@@ -32,6 +33,15 @@ async def test_a_job_comes_back_as_it_was_given(queue: InferenceQueue, job: JobO
     [taken] = await queue.take(10, 0)
     assert taken.job == given
     assert (taken.stream, taken.tries) == ("high", 0)
+
+
+def test_a_job_that_was_queued_before_sizes_were_told_is_read(job: JobOf) -> None:
+    given = job("f", previous=PreviousFrame("e", "raw/e", 7))
+    told = msgspec.msgpack.decode(msgspec.msgpack.encode(given))
+    del told["size_bytes"]
+    told["previous"] = told["previous"][:3]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(told), type=InferenceJob) == given
+    assert given.size_bytes == given.previous.size_bytes == 0  # type: ignore[union-attr]  # it was given one
 
 
 async def test_the_most_urgent_comes_first_and_of_these_the_oldest(queue: InferenceQueue, job: JobOf) -> None:

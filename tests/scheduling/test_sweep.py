@@ -53,6 +53,7 @@ class Stage:
                 "role": "rgb",
                 "t_ns": 1000 + n,
                 "keys": {"original": f"raw/{prefix}{n}"},
+                "size_bytes": 100 + n,
                 "enrich": {"pending": list(pending), "since_ns": since_ns + n},
             }
             for n in range(count)
@@ -103,7 +104,9 @@ async def test_frames_that_must_be_looked_at_and_have_no_job_are_queued(stage: S
     assert [t.job.frame_id for t in taken] == ["f0000", "f0001", "f0002"]
     assert all(t.job.must and t.job.model == "m" and t.job.enrichment == "look" for t in taken)
     assert [t.job.asked_ns for t in taken] == [(await stage.frame(t.job.frame_id))["enrich"]["since_ns"] for t in taken]
-    assert [None if t.job.previous is None else t.job.previous.frame_id for t in taken] == [None, "f0000", "f0001"]
+    assert [t.job.size_bytes for t in taken] == [100, 101, 102]
+    before = [t.job.previous and (t.job.previous.frame_id, t.job.previous.size_bytes) for t in taken]
+    assert before == [None, ("f0000", 100), ("f0001", 101)]
 
 
 @pytest.mark.parametrize(("age_s", "found"), [(9.9, 0), (10.0, 1), (10.1, 1)])

@@ -14,7 +14,7 @@ from datamanager.inference.manifest import Manifest
 from datamanager.observability import get_logger
 from datamanager.processes import ProcessPool
 
-__all__ = ["ModelHost"]
+__all__ = ["ModelFile", "ModelHost"]
 
 _log = get_logger(__name__)
 _NVIDIA = Path("/proc/driver/nvidia/version")
@@ -31,6 +31,10 @@ class ModelFile:
 
 class ModelHost:
     """One version of one model, in a child process that is started anew when it dies.
+
+    Attributes:
+        loaded: the model, as it stands ready; None while it does not.
+        has_answered: whether the process that there is has looked at frames.
 
     Args:
         file: the model.
@@ -50,6 +54,7 @@ class ModelHost:
             preload=["datamanager.inference.host"],
         )
         self.loaded: Loaded | None = None
+        self.has_answered = False
         self._loading = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -95,14 +100,24 @@ class ModelHost:
         """
         await self.load()
         try:
-            return await self._pool.run(infer, frames, options)
+            answers = await self._pool.run(infer, frames, options)
         except ProcessDied as died:
-            self.loaded = None  # the process that takes its place has no model yet
+            self._is_gone()
             raise _failed(died) from died
         except MemoryError as exc:
             raise ModelFailed("memory", _text(exc)) from exc
         except DatamanagerError as exc:
             raise ModelFailed("other", _text(exc)) from exc
+        self.has_answered = True
+        return answers
+
+    async def renew(self) -> None:
+        """Ends the process: what a failure left behind in it goes with it. The next call starts another one."""
+        self._is_gone()
+        await self._pool.renew()
+
+    def _is_gone(self) -> None:
+        self.loaded, self.has_answered = None, False  # the process that takes its place has no model yet
 
 
 def _failed(died: ProcessDied) -> ModelFailed:

@@ -15,52 +15,35 @@ from datamanager.clock import Clock
 from datamanager.errors import Unavailable
 from datamanager.inference.batching import BatchPlanner
 from datamanager.inference.breaker import Admission, Breaker, BreakerStatus
-from datamanager.inference.host import FrameAnswer, FramePicture, ModelFailed
+from datamanager.inference.host import FrameAnswer, FramePicture, ModelFailed, Trouble
 from datamanager.inference.shedding import ShedReason
 from datamanager.observability import METRICS, get_logger
-from datamanager.storage.enrichments import Enrichment
-from datamanager.storage.inference_job import InferenceJob, TakenInference
 from datamanager.storage.results import Result, ResultStatus
 from datamanager.worker.enrich.answers import answered, unanswered
 from datamanager.worker.enrich.hosts import ModelHost
+from datamanager.worker.enrich.originals import Originals
+from datamanager.worker.enrich.waiting import Waiting
 
-__all__ = ["Lane", "Outlets", "Waiting"]
+__all__ = ["Lane", "Outlets", "Turns"]
 
 _log = get_logger(__name__)
 _WRITES = 2  # batches whose results are being written, beside the one that is computed
 _MUST_TRIES = 5
 _PUT_OFF_S = 1.0
 _LEAST_ROOM = 32
+_SOONEST_S = 0.25  # when a frame comes again that found no room
+_LATEST_S = 20.0  # another worker may have begun by then
+_HASTE = 2.0  # times as fast as the model is believed to be: what comes too soon is turned back once more
 _GATHER_S = 0.5  # nobody is in a hurry to read that a frame was not looked at, and each write costs the disk a flush
 _GATHER = 16
-_REMEMBERED = 128  # frames that the model's process is believed to have decoded still; it keeps twice as many
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A frame that waits for a model.
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """When frames that found no room may come again: the first in `first_s` seconds, the others `apart_s` apart."""
 
-    Attributes:
-        rule: asks for it.
-        output: the stream of its result, whichever model looks at it in the end.
-        data: its original, on its way; None of it when it is gone. Not asked for while its model is left alone.
-        previous: the original of the frame before it, where the model wants that and does not have it.
-        alone: whether it goes by itself, for a batch that it was in has failed.
-        passed: lanes that could not take it and passed it on.
-    """
-
-    taken: TakenInference
-    rule: Enrichment
-    output: str
-    data: "asyncio.Task[bytes | None] | None" = None
-    previous: "asyncio.Task[bytes | None] | None" = None
-    alone: bool = False
-    passed: int = 0
-
-    @property
-    def job(self) -> InferenceJob:
-        """What is asked."""
-        return self.taken.job
+    first_s: float
+    apart_s: float
 
 
 class Outlets(Protocol):
@@ -75,9 +58,6 @@ class Outlets(Protocol):
     async def shed(self, frames: Sequence[Waiting], by: ShedReason) -> None:
         """Gives frames up, counted."""
 
-    def fetch(self, key: str) -> "asyncio.Task[bytes | None]":
-        """Begins to fetch an object; None of it when it is gone."""
-
 
 class Lane:
     """The lane of one model on one device. Run `run` as a task.
@@ -90,6 +70,7 @@ class Lane:
     Args:
         host: the model.
         outlets: where frames go from here.
+        originals: fetches what frames are looked at by.
         clock: for batches and breaker.
         target_s: time from arrival to result that batches are sized for.
         shed_after_s: a frame that waited longer is given up, unless it must be looked at.
@@ -101,6 +82,7 @@ class Lane:
         self,
         host: ModelHost,
         outlets: Outlets,
+        originals: Originals,
         clock: Clock,
         *,
         target_s: float,
@@ -111,6 +93,7 @@ class Lane:
         self.host = host
         self.breaker = Breaker(clock)
         self._outlets = outlets
+        self._originals = originals
         self._clock = clock
         self._target_s = target_s
         self._shed_after_s = shed_after_s
@@ -118,6 +101,7 @@ class Lane:
         self._load = load
         self._planner = self._new_planner()
         self._waiting: deque[Waiting] = deque()
+        self._booked_s = 0.0
         self.last_error = ""
         self._is_busy = False
         self._wake = asyncio.Event()
@@ -149,18 +133,36 @@ class Lane:
         """Whether nothing waits, is computed or written."""
         return not (self._waiting or self._skipped or self._writing or self._is_busy)
 
+    def book(self, count: int) -> Turns:
+        """When frames may come again for which there is no room: one after the other, about as fast as the model is.
+
+        Were they to come together, all but a few would be turned back again and again, and those that waited longest
+        would have no better chance than others.
+        """
+        now_s = self._clock.monotonic_s()
+        apart_s = self._planner.pace_s / _HASTE
+        first_s = max(self._booked_s, now_s + _SOONEST_S)
+        self._booked_s = min(first_s + count * apart_s, now_s + _LATEST_S)
+        return Turns(first_s - now_s, apart_s)
+
     def put(self, frame: Waiting) -> None:
         """Has a frame wait here."""
         manifest = self.host.file.manifest
-        before = frame.job.previous
-        if manifest.input is not None and manifest.input.previous and before is not None and frame.previous is None:
-            if before.frame_id not in self._sent:
-                frame.previous = self._outlets.fetch(before.key)
+        if manifest.input is not None and manifest.input.previous:
+            before = frame.job.previous
+            frame.needs_previous = before is not None and before.frame_id not in self._sent
             self._remember(frame.job.frame_id)
-        if self.breaker.state != "open":
-            self._fetched(frame)
         self._waiting.append(frame)
+        self._ask_ahead()
         self._wake.set()
+
+    def _ask_ahead(self) -> None:
+        """Has the bytes of frames fetched before their turn, in order, as far as there is room."""
+        if self.breaker.state == "open":
+            return
+        for frame in self._waiting:
+            if not frame.ask(self._originals, ahead=True):
+                return
 
     async def swap(self, host: ModelHost) -> ModelHost:
         """Takes another version of the model from the next batch on.
@@ -188,8 +190,7 @@ class Lane:
                         self._is_busy = False
         finally:
             for frame in self._waiting:
-                if frame.data is not None:
-                    frame.data.cancel()
+                frame.let_go()
 
     def _change(self) -> None:
         if self._next_host is not None:
@@ -212,6 +213,7 @@ class Lane:
             self._wake.clear()
             await self._wake.wait()
             return []
+        self._ask_ahead()  # others may have made room
         first = self._waiting[0]
         if first.alone:
             return [self._waiting.popleft()]
@@ -230,21 +232,14 @@ class Lane:
         if admission is None:
             await self._turn_away(batch)
             return
-        for frame in batch:
-            self._fetched(frame)
-        frames = [frame for frame in batch if await self._fetched(frame) is not None]
-        gone = [frame for frame in batch if await self._fetched(frame) is None]
-        if gone:
-            await self._write(
-                gone, [self._without(frame, "failed", "its bytes are not here any more") for frame in gone]
-            )
-        if not frames:
+        pictures = await self._pictures(batch)
+        if not pictures:
             self.breaker.abandoned(admission)
             return
-        pictures = [_picture(frame, await self._fetched(frame), await _before(frame)) for frame in frames]
+        frames = list(pictures)
         began_s = time.perf_counter()
         try:
-            answers = await self.host.infer(pictures, frames[0].rule.options)
+            answers = await self.host.infer(list(pictures.values()), frames[0].rule.options)
         except ModelFailed as failed:
             await self._failed(admission, frames, failed)
             return
@@ -257,6 +252,16 @@ class Lane:
         METRICS.inference_s.labels(self.name).observe(took_s / len(frames))
         METRICS.inference_batch.labels(self.name).observe(len(frames))
         await self._write(frames, self._results(frames, answers, took_s))
+
+    async def _pictures(self, batch: Sequence[Waiting]) -> dict[Waiting, FramePicture]:
+        """What there is to look at of a batch's frames; those that there is no memory for yet wait on."""
+        room_for = list(itertools.takewhile(lambda w: w.ask(self._originals, ahead=w is not batch[0]), batch))
+        self._waiting.extendleft(reversed(batch[len(room_for) :]))
+        found = {frame: await frame.picture() for frame in room_for}
+        if gone := [frame for frame, picture in found.items() if picture is None]:
+            why = "its bytes are not here any more"
+            await self._write(gone, [self._without(frame, "failed", why) for frame in gone])
+        return {frame: picture for frame, picture in found.items() if picture is not None}
 
     def _results(self, frames: Sequence[Waiting], answers: Sequence[FrameAnswer], took_s: float) -> list[Result]:
         now_ns, share_ms = self._clock.now_ns(), 1000 * took_s / len(frames)
@@ -274,6 +279,8 @@ class Lane:
 
     async def _write(self, frames: Sequence[Waiting], results: Sequence[Result]) -> None:
         """Has results written beside the next batch; waits while two others are."""
+        for frame in frames:
+            frame.let_go()
         while len(self._writing) >= _WRITES:
             await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
         task = self._group.create_task(self._settle(frames, results))
@@ -299,6 +306,8 @@ class Lane:
             breaker=state,
             error=failed.detail[:300],
         )
+        if state == "open" and self._may_be_the_process(failed.trouble):
+            await self.host.renew()
         if is_smaller:
             self._waiting.extendleft(reversed(frames))
         elif len(frames) > 1:  # one of them may be to blame for all
@@ -307,6 +316,10 @@ class Lane:
             self._waiting.extendleft(reversed(frames))
         else:
             await self._failed_alone(frames[0], self.last_error)
+
+    def _may_be_the_process(self, trouble: Trouble) -> bool:
+        """Whether a new process may do better: CUDA does not recover from most errors, and a heap may be full of holes."""
+        return trouble == "cuda" or (trouble == "memory" and self.host.has_answered)
 
     async def _failed_alone(self, frame: Waiting, reason: str) -> None:
         if self._try_others(frame):
@@ -349,31 +362,12 @@ class Lane:
         frame.passed += 1
         return self._pass_on(self, frame)
 
-    def _fetched(self, frame: Waiting) -> "asyncio.Task[bytes | None]":
-        """A frame's original, asked for by now."""
-        if frame.data is None:
-            frame.data = self._outlets.fetch(frame.job.key)
-        return frame.data
-
     def _remember(self, frame_id: str) -> None:
+        """Counts a frame among those that the model's process will have decoded still: half as many as it keeps."""
         self._sent[frame_id] = None
         self._sent.move_to_end(frame_id)
-        if len(self._sent) > _REMEMBERED:
+        while len(self._sent) > (self.host.loaded.kept // 2 if self.host.loaded is not None else 0):
             self._sent.popitem(last=False)
-
-
-def _picture(frame: Waiting, data: bytes | None, previous: bytes | None) -> FramePicture:
-    before = frame.job.previous
-    return FramePicture(
-        frame.job.frame_id,
-        data or b"",
-        previous_id=None if before is None else before.frame_id,
-        previous=previous,
-    )
-
-
-async def _before(frame: Waiting) -> bytes | None:
-    return None if frame.previous is None else await frame.previous
 
 
 async def _insist(call: Callable[[], Awaitable[None]], clock: Clock) -> None:

@@ -16,7 +16,9 @@ from datamanager.storage.model_reports import ModelReport
 from datamanager.storage.models import Models, StoredModel
 from datamanager.worker.enrich.gpu import GpuWatch
 from datamanager.worker.enrich.hosts import ModelFile, ModelHost
-from datamanager.worker.enrich.lane import Lane, Outlets, Waiting
+from datamanager.worker.enrich.lane import Lane, Outlets
+from datamanager.worker.enrich.originals import Originals
+from datamanager.worker.enrich.waiting import Waiting
 
 __all__ = ["Roster"]
 
@@ -48,6 +50,7 @@ class Roster:
         rules: where rules are kept.
         models: where models are kept.
         outlets: where frames go from lanes.
+        originals: fetches what frames are looked at by.
         clock: paces looks, batches and breakers.
         config: device, targets and limits.
         folder: where models are kept on this machine.
@@ -59,6 +62,7 @@ class Roster:
         rules: Enrichments,
         models: Models,
         outlets: Outlets,
+        originals: Originals,
         clock: Clock,
         config: InferenceConfig,
         folder: Path,
@@ -69,6 +73,7 @@ class Roster:
         self._rules_store = rules
         self._models = models
         self._outlets = outlets
+        self._originals = originals
         self._clock = clock
         self._config = config
         self._folder = folder
@@ -222,6 +227,7 @@ class Roster:
         lane = Lane(
             host,
             self._outlets,
+            self._originals,
             self._clock,
             target_s=self._config.target_ms / 1000,
             shed_after_s=self._config.shed_after_s,

@@ -1,13 +1,14 @@
 """Takes frames that models are asked about, brings them to the models' lanes, and writes what comes out of these."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from datamanager.clock import Clock
 from datamanager.config import InferenceConfig
-from datamanager.errors import DatamanagerError, NotFound, RedisUnavailable, Unavailable
+from datamanager.errors import DatamanagerError, RedisUnavailable, Unavailable
 from datamanager.inference.shedding import ShedReason, choose_shed
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.enrichments import Enrichments
@@ -19,16 +20,17 @@ from datamanager.storage.results import Result, ResultStore
 from datamanager.storage.s3 import S3
 from datamanager.worker.enrich.answers import unanswered
 from datamanager.worker.enrich.gpu import GpuWatch
-from datamanager.worker.enrich.lane import Waiting
+from datamanager.worker.enrich.lane import Lane
+from datamanager.worker.enrich.originals import Originals
 from datamanager.worker.enrich.roster import Roster
 from datamanager.worker.enrich.tally import Tally
+from datamanager.worker.enrich.waiting import Waiting
 from datamanager.worker.outage import Outage
 
 __all__ = ["EnrichService"]
 
 _log = get_logger(__name__)
 _TAKE = 32
-_FETCHES = 16
 _WAIT_FOR_MODEL_S = 0.25
 _FINISH_S = 20.0
 _REPORT_S = 1.0
@@ -72,17 +74,15 @@ class EnrichService:
         self._queue = queue
         self._models = models
         self._store = store
-        self._s3 = s3
         self._clock = clock
         self._config = config
         self._events = events
         self._name = name
         self._job_timeout_s = job_timeout_s
-        self._roster = Roster(rules, models, self, clock, config, folder, gpu)
+        self._originals = Originals(s3, clock, room_bytes=config.waiting_bytes)
+        self._roster = Roster(rules, models, self, self._originals, clock, config, folder, gpu)
         self._tally = Tally(clock)
         self._held: dict[bytes, Waiting] = {}
-        self._fetching = asyncio.Semaphore(_FETCHES)
-        self._fetches: set[asyncio.Task[bytes | None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Has models look at frames until `stop` is set, then finishes those it has taken."""
@@ -96,9 +96,10 @@ class EnrichService:
                 await self._pull(stop)
                 await self._finish()
             finally:
-                for task in (*beside, *self._fetches):
+                for task in beside:
                     task.cancel()
                 await self._roster.close()
+                self._originals.close()
 
     async def receive(self, taken: Sequence[TakenInference]) -> None:
         """Takes in jobs that this worker holds.
@@ -115,11 +116,14 @@ class EnrichService:
         kept = [by_job[id(job)] for job in late.kept]
         if self._roster.rules is None:
             await self._roster.look()
+        no_room: defaultdict[Lane | None, list[TakenInference]] = defaultdict(list)
         for one in kept:
-            await self._place(one)
+            await self._place(one, no_room)
+        for lane, some in no_room.items():
+            await self._turn_back(lane, some)
 
-    async def _place(self, taken: TakenInference) -> None:
-        """Brings a job to its model's lane, or away when it can't be done now."""
+    async def _place(self, taken: TakenInference, no_room: Mapping[Lane | None, list[TakenInference]]) -> None:
+        """Brings a job to its model's lane, or among those that have no room there; away where nobody asks for it any more."""
         rules, job = self._roster.rules or {}, taken.job
         rule, lane = rules.get(job.enrichment), self._roster.lane(job.model)
         if rule is None or not rule.enabled:  # it was removed meanwhile: nobody waits for this any more
@@ -127,16 +131,26 @@ class EnrichService:
             await self._queue.done([taken])
         elif lane is None and (why := self._roster.why_not(job.model)) is not None:
             await self.give_up(taken, why)
-        elif lane is None or (lane.is_full and job.must):
-            await self._queue.put_off([taken], _WAIT_FOR_MODEL_S)
-        elif lane.is_full:
-            self._tally.shed([job])
-            await self._queue.shed([taken], "full")
+        elif lane is None or lane.is_full:
+            no_room[lane].append(taken)
         else:
             output = f"{job.stream}/{rule.output or lane.host.file.manifest.stream}"
             frame = Waiting(taken, rule, output)
             self._held[taken.entry_id] = frame
             lane.put(frame)
+
+    async def _turn_back(self, lane: Lane | None, taken: Sequence[TakenInference]) -> None:
+        """Has jobs come again that found no room in a lane, and those that need not are shed; all of them where the lane is not there yet."""
+        if lane is None:
+            await self._queue.put_off(taken, _WAIT_FOR_MODEL_S)
+            return
+        others = [t for t in taken if not t.job.must]
+        self._tally.shed(t.job for t in others)
+        await self._queue.shed(others, "full")
+        must = [t for t in taken if t.job.must]
+        if must:
+            turns = lane.book(len(must))
+            await self._queue.put_off(must, turns.first_s, apart_s=turns.apart_s)
 
     async def give_up(self, taken: TakenInference, why: str) -> None:
         """Writes that a frame could not be looked at, and hands its job back as done.
@@ -241,32 +255,10 @@ class EnrichService:
         except RedisUnavailable as error:
             _log.info("frames that came too late stay in the queue", frames=len(frames), error=error.detail[:200])
 
-    def fetch(self, key: str) -> "asyncio.Task[bytes | None]":
-        """Begins to fetch an object; None of it when it is gone."""
-        task = asyncio.create_task(self._fetch(key))
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
-        return task
-
-    async def _fetch(self, key: str) -> bytes | None:
-        pause_s = 0.1
-        while True:
-            try:
-                async with self._fetching:
-                    return await self._s3.get(key)
-            except NotFound:
-                return None
-            except Unavailable as error:
-                _log.warning("a frame waits for S3", error=error.detail[:200])
-                await self._clock.sleep(pause_s)
-                pause_s = min(2 * pause_s, 5.0)
-
     def _let_go(self, frames: Sequence[Waiting]) -> list[TakenInference]:
         for frame in frames:
             self._held.pop(frame.taken.entry_id, None)
-            for original in (frame.data, frame.previous):
-                if original is not None:
-                    original.cancel()
+            frame.let_go()
         return [frame.taken for frame in frames]
 
 
