@@ -20,7 +20,7 @@ from datamanager.worker.enrich.lane import Lane
 from datamanager.worker.enrich.originals import Originals
 from datamanager.worker.enrich.waiting import Waiting
 
-__all__ = ["Left", "RunningLane", "running_lane"]
+__all__ = ["Left", "RunningLane", "loaded_host", "running_lane"]
 
 
 @dataclass
@@ -102,12 +102,19 @@ class RunningLane:
 
 
 @asynccontextmanager
+async def loaded_host(manifest: Manifest, path: Path) -> AsyncIterator[ModelHost]:
+    """A model that stands ready in a process of its own."""
+    async with ModelHost(ModelFile(manifest, path), InferenceConfig()) as host:
+        await host.load()
+        yield host
+
+
+@asynccontextmanager
 async def running_lane(
     manifest: Manifest, path: Path, held: Originals, *, shed_after_s: float = 60.0
 ) -> AsyncIterator[RunningLane]:
     """A lane of a model, loaded."""
-    async with ModelHost(ModelFile(manifest, path), InferenceConfig()) as host:
-        await host.load()
+    async with loaded_host(manifest, path) as host:
         left = Left()
         lane = Lane(
             host,

@@ -7,8 +7,7 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from datamanager.clock import Clock
@@ -20,30 +19,20 @@ from datamanager.inference.shedding import ShedReason
 from datamanager.observability import METRICS, get_logger
 from datamanager.storage.results import Result, ResultStatus
 from datamanager.worker.enrich.answers import answered, unanswered
+from datamanager.worker.enrich.booking import Booking, Turns
 from datamanager.worker.enrich.hosts import ModelHost
 from datamanager.worker.enrich.originals import Originals
 from datamanager.worker.enrich.waiting import Waiting
 
-__all__ = ["Lane", "Outlets", "Turns"]
+__all__ = ["Lane", "Outlets"]
 
 _log = get_logger(__name__)
 _WRITES = 2  # batches whose results are being written, beside the one that is computed
 _MUST_TRIES = 5
 _PUT_OFF_S = 1.0
 _LEAST_ROOM = 32
-_SOONEST_S = 0.25  # when a frame comes again that found no room
-_LATEST_S = 20.0  # another worker may have begun by then
-_HASTE = 2.0  # times as fast as the model is believed to be: what comes too soon is turned back once more
 _GATHER_S = 0.5  # nobody is in a hurry to read that a frame was not looked at, and each write costs the disk a flush
 _GATHER = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """When frames that found no room may come again: the first in `first_s` seconds, the others `apart_s` apart."""
-
-    first_s: float
-    apart_s: float
 
 
 class Outlets(Protocol):
@@ -101,7 +90,7 @@ class Lane:
         self._load = load
         self._planner = self._new_planner()
         self._waiting: deque[Waiting] = deque()
-        self._booked_s = 0.0
+        self._booking = Booking(clock)
         self.last_error = ""
         self._is_busy = False
         self._wake = asyncio.Event()
@@ -134,24 +123,12 @@ class Lane:
         return not (self._waiting or self._skipped or self._writing or self._is_busy)
 
     def book(self, count: int) -> Turns:
-        """When frames may come again for which there is no room: one after the other, about as fast as the model is.
-
-        Were they to come together, all but a few would be turned back again and again, and those that waited longest
-        would have no better chance than others.
-        """
-        now_s = self._clock.monotonic_s()
-        apart_s = self._planner.pace_s / _HASTE
-        first_s = max(self._booked_s, now_s + _SOONEST_S)
-        self._booked_s = min(first_s + count * apart_s, now_s + _LATEST_S)
-        return Turns(first_s - now_s, apart_s)
+        """When frames may come again for which there is no room."""
+        return self._booking.book(count, self._planner.pace_s)
 
     def put(self, frame: Waiting) -> None:
         """Has a frame wait here."""
-        manifest = self.host.file.manifest
-        if manifest.input is not None and manifest.input.previous:
-            before = frame.job.previous
-            frame.needs_previous = before is not None and before.frame_id not in self._sent
-            self._remember(frame.job.frame_id)
+        frame.needs_previous = self._lacks_previous(frame, coming={w.job.frame_id for w in self._waiting})
         self._waiting.append(frame)
         self._ask_ahead()
         self._wake.set()
@@ -255,9 +232,17 @@ class Lane:
 
     async def _pictures(self, batch: Sequence[Waiting]) -> dict[Waiting, FramePicture]:
         """What there is to look at of a batch's frames; those that there is no memory for yet wait on."""
-        room_for = list(itertools.takewhile(lambda w: w.ask(self._originals, ahead=w is not batch[0]), batch))
-        self._waiting.extendleft(reversed(batch[len(room_for) :]))
-        found = {frame: await frame.picture() for frame in room_for}
+        going: list[Waiting] = []
+        for frame in batch:
+            frame.needs_previous = self._lacks_previous(
+                frame
+            )  # those before it may have been shed, or the process be new
+            if not frame.ask(self._originals, ahead=bool(going)):
+                break
+            going.append(frame)
+            self._remember(frame.job.frame_id)
+        self._waiting.extendleft(reversed(batch[len(going) :]))
+        found = {frame: await frame.picture() for frame in going}
         if gone := [frame for frame, picture in found.items() if picture is None]:
             why = "its bytes are not here any more"
             await self._write(gone, [self._without(frame, "failed", why) for frame in gone])
@@ -362,8 +347,20 @@ class Lane:
         frame.passed += 1
         return self._pass_on(self, frame)
 
+    def _lacks_previous(self, frame: Waiting, coming: Collection[str] = ()) -> bool:
+        """Whether the model compares a frame with the one before it, and that one has to be fetched and decoded anew.
+
+        Args:
+            frame: the frame.
+            coming: frames that will go to the model before it.
+        """
+        spec, before = self.host.file.manifest.input, frame.job.previous
+        if spec is None or not spec.previous or before is None:
+            return False
+        return before.frame_id not in self._sent and before.frame_id not in coming
+
     def _remember(self, frame_id: str) -> None:
-        """Counts a frame among those that the model's process will have decoded still: half as many as it keeps."""
+        """Counts a frame among those that the model's process has decoded still: half as many as it keeps."""
         self._sent[frame_id] = None
         self._sent.move_to_end(frame_id)
         while len(self._sent) > (self.host.loaded.kept // 2 if self.host.loaded is not None else 0):
