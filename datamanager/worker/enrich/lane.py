@@ -234,9 +234,8 @@ class Lane:
         """What there is to look at of a batch's frames; those that there is no memory for yet wait on."""
         going: list[Waiting] = []
         for frame in batch:
-            frame.needs_previous = self._lacks_previous(
-                frame
-            )  # those before it may have been shed, or the process be new
+            # Not what was expected when it came: those before it may have been shed since, or the process be a new one.
+            frame.needs_previous = self._lacks_previous(frame)
             if not frame.ask(self._originals, ahead=bool(going)):
                 break
             going.append(frame)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +122,7 @@ class EnrichService:
         for lane, some in no_room.items():
             await self._turn_back(lane, some)
 
-    async def _place(self, taken: TakenInference, no_room: Mapping[Lane | None, list[TakenInference]]) -> None:
+    async def _place(self, taken: TakenInference, no_room: defaultdict[Lane | None, list[TakenInference]]) -> None:
         """Brings a job to its model's lane, or among those that have no room there; away where nobody asks for it any more."""
         rules, job = self._roster.rules or {}, taken.job
         rule, lane = rules.get(job.enrichment), self._roster.lane(job.model)
@@ -140,7 +140,7 @@ class EnrichService:
             lane.put(frame)
 
     async def _turn_back(self, lane: Lane | None, taken: Sequence[TakenInference]) -> None:
-        """Has jobs come again that found no room in a lane, and those that need not are shed; all of them where the lane is not there yet."""
+        """Has jobs come again that found no room, or no lane yet; a full lane's that need not are shed."""
         if lane is None:
             await self._queue.put_off(taken, _WAIT_FOR_MODEL_S)
             return
